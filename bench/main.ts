@@ -1,0 +1,105 @@
+// Measures reading and replaying WAL on one core. `npm run bench -- --help` says how.
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { formatRedo, measureRedo, type RedoResult } from './redo.ts';
+import { describeMachine, formatMachine } from './support/machine.ts';
+import { Recording } from './support/recording.ts';
+import { describeWaldump } from './support/waldump.ts';
+import { REDO_WORKLOADS, WORKLOADS } from './support/workloads.ts';
+import { formatWal, measureWal, type WalResult } from './wal.ts';
+
+const HELP = `Usage: npm run bench -- wal|redo [options]
+
+  wal   WalReader with CRC, and DecodedRecord, over WAL in memory
+  redo  replay of the same WAL on pages in memory, beside stock PostgreSQL's crash recovery
+
+  --only TEXT            only workloads whose names contain TEXT
+  --seconds N            measure each figure for at least N seconds (2)
+  --repeats N            and at least N times (5)
+  --chunk-size KIB       feed the reader so many KiB at a time (128)
+  --segment-size MIB     size of the WAL segments (16)
+  --recordings DIR       keep the recorded workloads in DIR, or use those that are there
+  --pg-bin DIR           server programs to use instead of the npm package's
+  --json                 print one JSON document instead of tables`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: 'string', default: '' },
+    seconds: { type: 'string', default: '2' },
+    repeats: { type: 'string', default: '5' },
+    'chunk-size': { type: 'string', default: '128' },
+    'segment-size': { type: 'string', default: '16' },
+    recordings: { type: 'string' },
+    'pg-bin': { type: 'string' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+function parseNumber(name: 'seconds' | 'repeats' | 'chunk-size' | 'segment-size'): number {
+  const value = Number(values[name]);
+  if (!(value > 0)) throw new RangeError(`--${name} needs a number above 0, not "${values[name]}"`);
+  return value;
+}
+
+/** Says on standard error what is going on, since recording takes its time. */
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function main(command: 'wal' | 'redo'): Promise<void> {
+  const recordingOptions = { pgBin: values['pg-bin'], segmentSizeMiB: parseNumber('segment-size') };
+  const options = {
+    seconds: parseNumber('seconds'),
+    repeats: parseNumber('repeats'),
+    chunkBytes: parseNumber('chunk-size') * 1024,
+    pgBin: values['pg-bin'],
+  };
+  const workloads = (command === 'wal' ? WORKLOADS : REDO_WORKLOADS).filter(({ name }) =>
+    name.includes(values.only),
+  );
+  if (workloads.length === 0) throw new RangeError(`no workload's name contains "${values.only}"`);
+  const directory = values.recordings ?? (await mkdtemp(join(tmpdir(), 'varve-bench-')));
+  await mkdir(directory, { recursive: true });
+  const walResults: WalResult[] = [];
+  const redoResults: RedoResult[] = [];
+  const references: string[] = [];
+  let postgres = '';
+  try {
+    for (const workload of workloads) {
+      progress(`${workload.name}: recording`);
+      const recording = await Recording.open(workload, directory, recordingOptions);
+      postgres = recording.postgres;
+      progress(`${workload.name}: measuring`);
+      if (command === 'wal') {
+        const results = measureWal(recording, options);
+        walResults.push(...results);
+        references.push(describeWaldump(recording, results.at(-1)?.ms.median ?? 0));
+      } else {
+        redoResults.push(await measureRedo(recording, options));
+      }
+      if (values.recordings === undefined) await rm(recording.directory, { recursive: true });
+    }
+  } finally {
+    if (values.recordings === undefined) await rm(directory, { recursive: true, force: true });
+  }
+  const machine = describeMachine(postgres);
+  if (values.json) {
+    console.log(JSON.stringify({ machine, wal: walResults, redo: redoResults, references }, undefined, 2));
+    return;
+  }
+  console.log(formatMachine(machine));
+  console.log(command === 'wal' ? formatWal(walResults) : formatRedo(redoResults));
+  for (const line of references) console.log(line);
+}
+
+const [command] = positionals;
+if (values.help || positionals.length !== 1 || (command !== 'wal' && command !== 'redo')) {
+  console.log(HELP);
+  process.exitCode = values.help ? 0 : 2;
+} else {
+  await main(command);
+}

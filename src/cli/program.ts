@@ -1,0 +1,42 @@
+import { Command } from 'commander';
+import { registerPageDiff } from './commands/page-diff.ts';
+import { registerPageShow } from './commands/page-show.ts';
+import { registerVersion } from './commands/version.ts';
+import { registerWalDump } from './commands/wal-dump.ts';
+import { registerWalGrep } from './commands/wal-grep.ts';
+import { registerWalRedoFile } from './commands/wal-redo-file.ts';
+import { registerWalVerify } from './commands/wal-verify.ts';
+import type { CliContext } from './context.ts';
+
+/**
+ * The command line as a whole. A module in commands/ adds its own with `.command()`, which hands the settings made
+ * here down to it (`.addCommand()` would not).
+ * @param writeError takes what commander has to say, such as help that was not asked for
+ */
+export function makeProgram(context: CliContext, writeError: (text: string) => void): Command {
+  const program = new Command('varve')
+    .description('PostgreSQL whose storage is apart from its compute: any page at any LSN, instant branches')
+    .version(`varve ${context.version}`, '-V, --version', 'print the version of Varve')
+    .option('--json', 'print JSON, one value on a line; an error is one object on standard error')
+    .helpCommand(true)
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.output.write(text),
+      writeErr: context.isJson ? () => undefined : writeError,
+      // Errors are printed in one place, failure.ts, whoever has raised them.
+      outputError: () => undefined,
+    })
+    .addHelpText('after', '\nExit codes: docs/exit-codes.md');
+
+  registerVersion(program, context);
+  const wal = program.command('wal').description("look into PostgreSQL's WAL");
+  registerWalDump(wal, context);
+  registerWalVerify(wal, context);
+  registerWalGrep(wal, context);
+  registerWalRedoFile(wal, context);
+  const page = program.command('page').description('look into the pages of relation files');
+  registerPageShow(page, context);
+  registerPageDiff(page, context);
+  return program;
+}

@@ -1,0 +1,290 @@
+import { CorruptionError, UnknownRecordError } from '../../base/errors.ts';
+import {
+  SPGIST_DEAD_TUPLE_BYTES,
+  SPGIST_INNER_HEADER_BYTES,
+  spgistInnerTupleSize,
+  spgistLeafTupleSize,
+} from '../page/spgist-page.ts';
+import type { DecodedRecord } from '../wal/decoded-record.ts';
+import { RECORD_INFO_MASK } from '../wal/record-header.ts';
+import { BodyReader, type ResourceManager, RM_SPGIST } from './resource-manager.ts';
+import type {
+  SpgistAddLeafBody,
+  SpgistAddNodeBody,
+  SpgistBody,
+  SpgistMoveLeafsBody,
+  SpgistPickSplitBody,
+  SpgistSplitTupleBody,
+  SpgistState,
+  SpgistVacuumLeafBody,
+  SpgistVacuumRedirectBody,
+  SpgistVacuumRootBody,
+} from './spgist-body.ts';
+import {
+  SPGIST_ADD_NODE_PARENT_MAX,
+  SPGIST_ADD_NODE_PARENT_NONE,
+  SPGIST_PICK_SPLIT_STATE,
+  SPGIST_STATE_BYTES,
+  SPGIST_STATE_IS_BUILD,
+  XLOG_SPGIST_ADD_LEAF,
+  XLOG_SPGIST_ADD_NODE,
+  XLOG_SPGIST_MOVE_LEAFS,
+  XLOG_SPGIST_PICKSPLIT,
+  XLOG_SPGIST_SPLIT_TUPLE,
+  XLOG_SPGIST_VACUUM_LEAF,
+  XLOG_SPGIST_VACUUM_REDIRECT,
+  XLOG_SPGIST_VACUUM_ROOT,
+} from './spgist-layout.ts';
+
+function corrupt(record: DecodedRecord, reason: string): never {
+  throw new CorruptionError('BAD_WAL_RECORD', reason, {
+    lsn: record.startLsn,
+    resourceManager: spgistResourceManager.name,
+    info: record.info,
+  });
+}
+
+/** A tuple that begins with `headerBytes`, from which `sizeOf` tells how long it is. */
+function readTuple(
+  record: DecodedRecord,
+  reader: BodyReader,
+  headerBytes: number,
+  sizeOf: (view: DataView, offset: number) => number,
+): Uint8Array {
+  const header = reader.bytes(headerBytes);
+  const size = sizeOf(new DataView(header.buffer), 0);
+  if (size < SPGIST_DEAD_TUPLE_BYTES) corrupt(record, `an SP-GiST tuple of ${size} bytes`);
+  const rest = reader.bytes(size - headerBytes);
+  const tuple = new Uint8Array(size);
+  tuple.set(header);
+  tuple.set(rest, headerBytes);
+  return tuple;
+}
+
+function readLeafTuple(record: DecodedRecord, reader: BodyReader): Uint8Array {
+  return readTuple(record, reader, SPGIST_DEAD_TUPLE_BYTES, spgistLeafTupleSize);
+}
+
+function readInnerTuple(record: DecodedRecord, reader: BodyReader): Uint8Array {
+  return readTuple(record, reader, SPGIST_INNER_HEADER_BYTES, spgistInnerTupleSize);
+}
+
+function readState(reader: BodyReader): SpgistState {
+  const state = { redirectXid: reader.u32(), isBuild: reader.bool() };
+  reader.skip(SPGIST_STATE_BYTES - SPGIST_STATE_IS_BUILD - 1);
+  return state;
+}
+
+function readAddLeaf(record: DecodedRecord, main: BodyReader): SpgistAddLeafBody {
+  return {
+    kind: 'ADD_LEAF',
+    newPage: main.bool(),
+    storesNulls: main.bool(),
+    offsetLeaf: main.u16(),
+    offsetHeadLeaf: main.u16(),
+    offsetParent: main.u16(),
+    node: main.u16(),
+    leafTuple: readLeafTuple(record, main),
+  };
+}
+
+function readMoveLeafs(record: DecodedRecord, main: BodyReader): SpgistMoveLeafsBody {
+  const moveCount = main.u16();
+  const newPage = main.bool();
+  const replaceDead = main.bool();
+  const storesNulls = main.bool();
+  main.skip(1);
+  const offsetParent = main.u16();
+  const node = main.u16();
+  main.skip(2);
+  const state = readState(main);
+  const deleted = main.u16Array(moveCount);
+  const inserted = main.u16Array(replaceDead ? 1 : moveCount + 1);
+  const leafTuples = inserted.map(() => readLeafTuple(record, main));
+  return {
+    kind: 'MOVE_LEAFS',
+    newPage,
+    replaceDead,
+    storesNulls,
+    offsetParent,
+    node,
+    state,
+    deleted,
+    inserted,
+    leafTuples,
+  };
+}
+
+function readAddNode(record: DecodedRecord, main: BodyReader): SpgistAddNodeBody {
+  const offset = main.u16();
+  const offsetNew = main.u16();
+  const newPage = main.bool();
+  const parentBlock = (main.u8() << 24) >> 24;
+  if (parentBlock < SPGIST_ADD_NODE_PARENT_NONE || parentBlock > SPGIST_ADD_NODE_PARENT_MAX) {
+    corrupt(record, `${parentBlock} names no page of the parent`);
+  }
+  const offsetParent = main.u16();
+  const node = main.u16();
+  main.skip(2);
+  const state = readState(main);
+  const innerTuple = readInnerTuple(record, main);
+  return { kind: 'ADD_NODE', offset, offsetNew, newPage, parentBlock, offsetParent, node, state, innerTuple };
+}
+
+function readSplitTuple(record: DecodedRecord, main: BodyReader): SpgistSplitTupleBody {
+  return {
+    kind: 'SPLIT_TUPLE',
+    offsetPrefix: main.u16(),
+    offsetPostfix: main.u16(),
+    newPage: main.bool(),
+    postfixOnSamePage: main.bool(),
+    prefixTuple: readInnerTuple(record, main),
+    postfixTuple: readInnerTuple(record, main),
+  };
+}
+
+function readPickSplit(record: DecodedRecord, main: BodyReader): SpgistPickSplitBody {
+  const isRootSplit = main.bool();
+  main.skip(1);
+  const deleteCount = main.u16();
+  const insertCount = main.u16();
+  const initializeSource = main.bool();
+  const initializeDestination = main.bool();
+  const offsetInner = main.u16();
+  const initializeInner = main.bool();
+  const storesNulls = main.bool();
+  const innerIsParent = main.bool();
+  main.skip(1);
+  const offsetParent = main.u16();
+  const node = main.u16();
+  main.skip(SPGIST_PICK_SPLIT_STATE - main.consumed);
+  const state = readState(main);
+  const deleted = main.u16Array(deleteCount);
+  const inserted = main.u16Array(insertCount);
+  const toDestination = Array.from(main.bytes(insertCount), (select) => select !== 0);
+  const innerTuple = readInnerTuple(record, main);
+  const leafTuples = inserted.map(() => readLeafTuple(record, main));
+  return {
+    kind: 'PICKSPLIT',
+    isRootSplit,
+    initializeSource,
+    initializeDestination,
+    offsetInner,
+    initializeInner,
+    storesNulls,
+    innerIsParent,
+    offsetParent,
+    node,
+    state,
+    deleted,
+    inserted,
+    toDestination,
+    innerTuple,
+    leafTuples,
+  };
+}
+
+function readVacuumLeaf(main: BodyReader): SpgistVacuumLeafBody {
+  const deadCount = main.u16();
+  const placeholderCount = main.u16();
+  const moveCount = main.u16();
+  const chainCount = main.u16();
+  return {
+    kind: 'VACUUM_LEAF',
+    state: readState(main),
+    dead: main.u16Array(deadCount),
+    placeholders: main.u16Array(placeholderCount),
+    moveSources: main.u16Array(moveCount),
+    moveDestinations: main.u16Array(moveCount),
+    chainSources: main.u16Array(chainCount),
+    chainDestinations: main.u16Array(chainCount),
+  };
+}
+
+function readVacuumRoot(main: BodyReader): SpgistVacuumRootBody {
+  const deleteCount = main.u16();
+  main.skip(2);
+  return { kind: 'VACUUM_ROOT', state: readState(main), deleted: main.u16Array(deleteCount) };
+}
+
+function readVacuumRedirect(main: BodyReader): SpgistVacuumRedirectBody {
+  const count = main.u16();
+  const firstPlaceholder = main.u16();
+  const snapshotConflictHorizon = main.u32();
+  const isCatalogRelation = main.bool();
+  main.skip(1);
+  return {
+    kind: 'VACUUM_REDIRECT',
+    firstPlaceholder,
+    snapshotConflictHorizon,
+    isCatalogRelation,
+    toPlaceholder: main.u16Array(count),
+  };
+}
+
+function readBody(record: DecodedRecord, main: BodyReader): SpgistBody {
+  switch (record.info & ~RECORD_INFO_MASK) {
+    case XLOG_SPGIST_ADD_LEAF:
+      return readAddLeaf(record, main);
+    case XLOG_SPGIST_MOVE_LEAFS:
+      return readMoveLeafs(record, main);
+    case XLOG_SPGIST_ADD_NODE:
+      return readAddNode(record, main);
+    case XLOG_SPGIST_SPLIT_TUPLE:
+      return readSplitTuple(record, main);
+    case XLOG_SPGIST_PICKSPLIT:
+      return readPickSplit(record, main);
+    case XLOG_SPGIST_VACUUM_LEAF:
+      return readVacuumLeaf(main);
+    case XLOG_SPGIST_VACUUM_ROOT:
+      return readVacuumRoot(main);
+    case XLOG_SPGIST_VACUUM_REDIRECT:
+      return readVacuumRedirect(main);
+    default:
+      throw new UnknownRecordError(spgistResourceManager.name, record.info, record.startLsn);
+  }
+}
+
+/** SP-GiST (spgxlog.h, spgdesc.c). */
+export const spgistResourceManager: ResourceManager<SpgistBody> = {
+  id: RM_SPGIST,
+  name: 'SPGist',
+  kinds: [
+    'ADD_LEAF',
+    'MOVE_LEAFS',
+    'ADD_NODE',
+    'SPLIT_TUPLE',
+    'PICKSPLIT',
+    'VACUUM_LEAF',
+    'VACUUM_ROOT',
+    'VACUUM_REDIRECT',
+  ],
+  kindName(info) {
+    switch (info & ~RECORD_INFO_MASK) {
+      case XLOG_SPGIST_ADD_LEAF:
+        return 'ADD_LEAF';
+      case XLOG_SPGIST_MOVE_LEAFS:
+        return 'MOVE_LEAFS';
+      case XLOG_SPGIST_ADD_NODE:
+        return 'ADD_NODE';
+      case XLOG_SPGIST_SPLIT_TUPLE:
+        return 'SPLIT_TUPLE';
+      case XLOG_SPGIST_PICKSPLIT:
+        return 'PICKSPLIT';
+      case XLOG_SPGIST_VACUUM_LEAF:
+        return 'VACUUM_LEAF';
+      case XLOG_SPGIST_VACUUM_ROOT:
+        return 'VACUUM_ROOT';
+      case XLOG_SPGIST_VACUUM_REDIRECT:
+        return 'VACUUM_REDIRECT';
+      default:
+        return undefined;
+    }
+  },
+  decodeBody(record) {
+    const main = BodyReader.mainData(record);
+    const body = readBody(record, main);
+    main.expectEnd();
+    return body;
+  },
+};

@@ -1,0 +1,35 @@
+-- Heap: LOCK. Heap2: LOCK_UPDATED. MultiXact: CREATE_ID. A prepared transaction stands in for the other session.
+DROP TABLE IF EXISTS lock_parent, lock_child CASCADE;
+CREATE TABLE lock_parent (id integer PRIMARY KEY, v text);
+CREATE TABLE lock_child (id integer, parent integer REFERENCES lock_parent);
+INSERT INTO lock_parent SELECT i, 'v' || i FROM generate_series(1, 60) i;
+VACUUM lock_parent;
+BEGIN;
+SELECT count(*) FROM (SELECT 1 FROM lock_parent WHERE id <= 20 FOR KEY SHARE) s;
+UPDATE lock_parent SET v = 'new' WHERE id BETWEEN 30 AND 45;
+PREPARE TRANSACTION 'corpus_locks';
+BEGIN;
+SELECT count(*) FROM (SELECT 1 FROM lock_parent WHERE id <= 10 FOR SHARE) s;
+INSERT INTO lock_child SELECT i, i FROM generate_series(5, 45) i;
+SAVEPOINT a;
+SELECT count(*) FROM (SELECT 1 FROM lock_parent WHERE id BETWEEN 30 AND 38 FOR KEY SHARE) s;
+UPDATE lock_parent SET v = 'newer' WHERE id <= 5;
+ROLLBACK TO a;
+SELECT count(*) FROM (SELECT 1 FROM lock_parent WHERE id > 50 FOR NO KEY UPDATE) s;
+SELECT count(*) FROM (SELECT 1 FROM lock_parent WHERE id > 50 FOR UPDATE) s;
+COMMIT;
+COMMIT PREPARED 'corpus_locks';
+DELETE FROM lock_child WHERE id < 20;
+DELETE FROM lock_parent WHERE id < 20;
+VACUUM (FREEZE) lock_parent;
+-- The shared tables give real conflicts.
+BEGIN;
+SELECT count(*) FROM (SELECT 1 FROM shared.accounts WHERE id % 10 = (random() * 9)::int FOR KEY SHARE SKIP LOCKED) s;
+SELECT pg_sleep(0.02);
+UPDATE shared.accounts SET balance = balance + 1 WHERE id IN (SELECT id FROM shared.accounts WHERE random() < 0.05 FOR NO KEY UPDATE SKIP LOCKED);
+COMMIT;
+BEGIN;
+INSERT INTO shared.movements (account, amount) SELECT 1 + (random() * 499)::int, 5 FROM generate_series(1, 30);
+SELECT pg_sleep(0.02);
+SELECT count(*) FROM (SELECT 1 FROM shared.accounts WHERE id <= 40 FOR SHARE SKIP LOCKED) s;
+COMMIT;

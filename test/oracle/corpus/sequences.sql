@@ -1,0 +1,24 @@
+-- Sequence: LOG (nextval, setval, RESTART, ALTER SEQUENCE with and without a rewrite, identity columns).
+DROP SEQUENCE IF EXISTS counter, counter_cached, counter_cyclic;
+DROP TABLE IF EXISTS identified;
+CREATE SEQUENCE counter;
+CREATE SEQUENCE counter_cached CACHE 20 INCREMENT BY -3 MAXVALUE 1000 START 500;
+CREATE SEQUENCE counter_cyclic AS smallint MINVALUE 1 MAXVALUE 10 CYCLE;
+SELECT count(nextval('counter')) FROM generate_series(1, 150);
+SELECT count(nextval('counter_cached')) FROM generate_series(1, 90);
+SELECT count(nextval('counter_cyclic')) FROM generate_series(1, 45);
+SELECT setval('counter', 10), setval('counter_cyclic', 3, false);
+CHECKPOINT;
+SELECT nextval('counter'), nextval('counter_cyclic');
+ALTER SEQUENCE counter RESTART WITH 1000;
+ALTER SEQUENCE counter INCREMENT BY 7 CACHE 3;
+SELECT count(nextval('counter')) FROM generate_series(1, 40);
+CREATE TABLE identified (id bigint GENERATED ALWAYS AS IDENTITY, v integer);
+INSERT INTO identified (v) SELECT i FROM generate_series(1, 70) i;
+TRUNCATE identified RESTART IDENTITY;
+INSERT INTO identified (v) VALUES (1);
+ALTER SEQUENCE counter SET UNLOGGED;
+ALTER SEQUENCE counter SET LOGGED;
+BEGIN;
+SELECT nextval('counter'), setval('counter_cached', 400);
+ROLLBACK;
