@@ -3,7 +3,7 @@ import type { DecodedRecord } from '../../src/postgres/wal/decoded-record.ts';
 import { BLOCK_BYTES } from '../../src/postgres/wal/record-header.ts';
 import { redo } from '../../src/redo/redo.ts';
 import type { RedoSettings } from '../../src/redo/redo-types.ts';
-import { type RepeatOptions, repeat, spreadOf, threadMs } from './measure.ts';
+import { spreadOf } from './measure.ts';
 import type { PageTable } from './page-table.ts';
 import type { ReplayPlan } from './replay-plan.ts';
 
@@ -122,7 +122,7 @@ function timeHotRow(
 ): number {
   const page = new Page(new Uint8Array(BLOCK_BYTES));
   const round = (rounds: number, replay: boolean): number => {
-    const startMs = threadMs();
+    const startMs = performance.now();
     for (let count = 0; count < rounds; count++) {
       page.bytes.set(before);
       for (let index = 0; index < steps.length; index++) {
@@ -130,12 +130,16 @@ function timeHotRow(
         if (replay) redo(page, record, blockId, settings);
       }
     }
-    return threadMs() - startMs;
+    return performance.now() - startMs;
   };
   let rounds = 1;
   while (round(rounds, true) < HOT_ROUND_MS) rounds *= 2;
-  const options: RepeatOptions = { seconds: 0, repeatsMin: repeats, warmUps: 1 };
-  const whole = repeat(options, () => round(rounds, true));
-  const withoutRedo = repeat(options, () => round(rounds, false));
-  return ((whole.median - withoutRedo.median) * 1e6) / (rounds * steps.length);
+  const whole: number[] = [];
+  const withoutRedo: number[] = [];
+  for (let sample = 0; sample < repeats; sample++) {
+    whole.push(round(rounds, true));
+    withoutRedo.push(round(rounds, false));
+  }
+  const redoMs = spreadOf(whole).median - spreadOf(withoutRedo).median;
+  return (redoMs * 1e6) / (rounds * steps.length);
 }

@@ -19,7 +19,8 @@ export function parseLsnOption(text: string): Lsn {
   try {
     return parseLsn(text);
   } catch (error) {
-    if (error instanceof VarveError) throw new InvalidArgumentError('Write an LSN as two hexadecimal halves: 0/16B5A50.');
+    if (error instanceof VarveError)
+      throw new InvalidArgumentError('Write an LSN as two hexadecimal halves: 0/16B5A50.');
     throw error;
   }
 }
@@ -49,7 +50,9 @@ export function parseFork(text: string): number {
 export function parseResourceManager(text: string): number {
   const found = resourceManagers.find(({ name }) => name.toLowerCase() === text.toLowerCase());
   if (found === undefined) {
-    throw new InvalidArgumentError(`The resource managers are ${resourceManagers.map(({ name }) => name).join(', ')}.`);
+    throw new InvalidArgumentError(
+      `The resource managers are ${resourceManagers.map(({ name }) => name).join(', ')}.`,
+    );
   }
   return found.id;
 }

@@ -14,7 +14,12 @@ export function maskPage(page: Page, block: number, mask: MaskFunction): Page {
     mask(masked, block);
   } catch (error) {
     if (!(error instanceof RedoFailure) && !(error instanceof RangeError)) throw error;
-    throw new CorruptionError('BAD_PAGE', `the page cannot be masked: ${error.message}`, { page: `block ${block}` }, error);
+    throw new CorruptionError(
+      'BAD_PAGE',
+      `the page cannot be masked: ${error.message}`,
+      { page: `block ${block}` },
+      error,
+    );
   }
   return masked;
 }

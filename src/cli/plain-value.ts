@@ -8,10 +8,12 @@ const TEXT_ITEMS_MAX = 60;
 /** Microseconds from 1970 to 2000, where PostgreSQL's time begins. */
 const EPOCH_US = 946_684_800_000_000n;
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+const hex = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 
-const isLsnName = (name: string): boolean => name === 'redo' || name === 'lsn' || name.endsWith('Lsn');
-const isTimeName = (name: string): boolean => name === 'time' || name.endsWith('Time') || name === 'preparedAt';
+const isLsnName = (name: string): boolean => ['lsn', 'nsn', 'redo'].includes(name) || name.endsWith('Lsn');
+const isTimeName = (name: string): boolean =>
+  name === 'time' || name.endsWith('Time') || name === 'preparedAt';
 
 /**
  * A value that JSON can hold: LSNs as PostgreSQL writes them, big integers as strings, bytes in hexadecimal (of more
@@ -43,7 +45,8 @@ export function toText(value: unknown, name = ''): string {
   }
   if (typeof value !== 'object' || value === null) return String(value);
   const { tablespace, database, relation, ...rest } = value as Record<string, unknown>;
-  const isLocator = typeof tablespace === 'number' && typeof relation === 'number' && Object.keys(rest).length === 0;
+  const isLocator =
+    typeof tablespace === 'number' && typeof relation === 'number' && Object.keys(rest).length === 0;
   return isLocator ? `${tablespace}/${database}/${relation}` : `{${fieldsText(value)}}`;
 }
 
@@ -81,7 +84,6 @@ function timeText(value: bigint): string {
 export function quoteUnlessPlain(text: string): string {
   if (/^[\w./+-]+$/.test(text)) return text;
   return JSON.stringify(text).replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: it is them that are looked for
     /[\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

@@ -92,7 +92,8 @@ const isSameRelation = (a: RelationLocator, b: RelationLocator): boolean =>
 function touchesFiles(record: DecodedRecord, filter: RecordFilter): boolean {
   const { resourceManager } = record;
   if (filter.relation === undefined) return false;
-  if (resourceManager !== RM_SMGR && resourceManager !== RM_XACT && resourceManager !== RM_DBASE) return false;
+  if (resourceManager !== RM_SMGR && resourceManager !== RM_XACT && resourceManager !== RM_DBASE)
+    return false;
   const effects = orNothing(() => effectsOf(record)) ?? [];
   return effects.some((effect) => touchesRelation(effect, filter, filter.relation as RelationLocator));
 }
@@ -103,7 +104,10 @@ function touchesRelation(effect: Effect, { fork, block }: RecordFilter, relation
       return isSameRelation(effect.relation, relation) && (fork === undefined || fork === effect.fork);
     case 'relation-truncate':
       // The maps are cut in proportion; which of their pages change is not worth a second rule here.
-      return isSameRelation(effect.relation, relation) && ((fork ?? 0) !== 0 || (block ?? effect.blocks) >= effect.blocks);
+      return (
+        isSameRelation(effect.relation, relation) &&
+        ((fork ?? 0) !== 0 || (block ?? effect.blocks) >= effect.blocks)
+      );
     case 'relation-drop':
       return isSameRelation(effect.relation, relation);
     case 'database-copy':

@@ -5,7 +5,14 @@ import type { Lsn } from '../base/lsn.ts';
 import type { RelationLocator } from '../postgres/files/relation-locator.ts';
 import { DecodedRecord } from '../postgres/wal/decoded-record.ts';
 import type { CliContext } from './context.ts';
-import { parseCount, parseFork, parseLsnOption, parsePage, parseRelation, parseResourceManager } from './option-values.ts';
+import {
+  parseCount,
+  parseFork,
+  parseLsnOption,
+  parsePage,
+  parseRelation,
+  parseResourceManager,
+} from './option-values.ts';
 import { Progress } from './progress.ts';
 import { matchesFilter, type RecordFilter } from './record-filter.ts';
 import { recordJson, recordLine } from './record-text.ts';
@@ -115,7 +122,8 @@ export async function showSelected(
   const progress = new Progress(context, 'reading WAL');
   const writer = new ReportWriter(context, progress);
   return forEachSelected(context, paths, options, progress, {
-    onRecord: (record) => (context.isJson ? writer.json(recordJson(record)) : writer.line(recordLine(record))),
+    onRecord: (record) =>
+      context.isJson ? writer.json(recordJson(record)) : writer.line(recordLine(record)),
     flush: () => writer.flush(),
   });
 }

@@ -69,7 +69,8 @@ export function sumRows(rows: readonly KindRow[]): KindRow {
 /** The rows and their sum as the lines of a table. */
 export function statisticsLines(rows: readonly KindRow[]): string[] {
   const sum = sumRows(rows);
-  const percent = (part: number, whole: number): string => (whole === 0 ? '' : ((100 * part) / whole).toFixed(2));
+  const percent = (part: number, whole: number): string =>
+    whole === 0 ? '' : ((100 * part) / whole).toFixed(2);
   const cells = [...rows, sum].map((row) => [
     `${row.resourceManager}${row.kind === '' ? '' : `/${row.kind}`}`,
     String(row.records),
@@ -87,7 +88,9 @@ export function statisticsLines(rows: readonly KindRow[]): string[] {
   );
   return cells.map((row) =>
     row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] as number) : cell.padStart(widths[column] as number)))
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] as number) : cell.padStart(widths[column] as number),
+      )
       .join('  '),
   );
 }

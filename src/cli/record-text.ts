@@ -1,7 +1,7 @@
 /** One record of WAL, for people and as JSON. */
 import { CorruptionError } from '../base/errors.ts';
 import { formatLsn } from '../base/lsn.ts';
-import { RM_XACT, type RecordBody } from '../postgres/rmgr/resource-manager.ts';
+import { type RecordBody, RM_XACT } from '../postgres/rmgr/resource-manager.ts';
 import { getResourceManager, resourceManagers } from '../postgres/rmgr/resource-managers.ts';
 import type { DecodedRecord } from '../postgres/wal/decoded-record.ts';
 import { RECORD_SPECIAL_RELATION_UPDATE } from '../postgres/wal/record-header.ts';
@@ -109,7 +109,9 @@ export function recordJson(record: DecodedRecord): object {
     totalBytes: record.totalLength,
     imageBytes: imageBytes(record),
     blocks,
-    ...(body instanceof CorruptionError ? { bodyError: body.reason } : { body: toJsonValue(withoutKind(body)) }),
+    ...(body instanceof CorruptionError
+      ? { bodyError: body.reason }
+      : { body: toJsonValue(withoutKind(body)) }),
   };
 }
 

@@ -77,10 +77,13 @@ async function expandPath(files: Files, path: string): Promise<string[]> {
   if (kind !== 'directory') return [path];
   const names = await files.list(path);
   // A data directory: its WAL is what was meant.
-  if (names.includes('pg_wal') && names.includes('PG_VERSION')) return expandPath(files, join(path, 'pg_wal'));
+  if (names.includes('pg_wal') && names.includes('PG_VERSION'))
+    return expandPath(files, join(path, 'pg_wal'));
   const segments = names.filter(isSegmentName);
   if (segments.length === 0) {
-    throw new VarveError('not-found', 'NO_WAL_SEGMENTS', 'the directory holds no WAL segments', { file: path });
+    throw new VarveError('not-found', 'NO_WAL_SEGMENTS', 'the directory holds no WAL segments', {
+      file: path,
+    });
   }
   return segments.map((name) => join(path, name));
 }
@@ -97,7 +100,8 @@ function decodeLongHeader(bytes: Uint8Array, path: string): LongHeader | Corrupt
   const refuse = (reason: string): CorruptionError =>
     new CorruptionError('BAD_WAL_HEADER', reason, { file: path, offset: 0 });
   if (bytes.length < LONG_HEADER_BYTES) return refuse(`${bytes.length} bytes are no WAL segment`);
-  if (bytes.every((byte) => byte === 0)) return refuse('no WAL has been written to this file: it begins with zeros');
+  if (bytes.every((byte) => byte === 0))
+    return refuse('no WAL has been written to this file: it begins with zeros');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getUint16(WAL_HEADER_MAGIC, true);
   const version = findPostgresVersionByWalMagic(magic);
@@ -111,7 +115,8 @@ function decodeLongHeader(bytes: Uint8Array, path: string): LongHeader | Corrupt
   if (!isSegmentSize(segmentBytes)) return refuse(`${segmentBytes} bytes are no size of a WAL segment`);
   try {
     const pageLsn = readLsn(view, WAL_HEADER_PAGE_ADDRESS);
-    if (pageLsn % segmentBytes !== 0) return refuse('the address of the first page is not where a segment begins');
+    if (pageLsn % segmentBytes !== 0)
+      return refuse('the address of the first page is not where a segment begins');
     const systemIdentifier = view.getBigUint64(WAL_HEADER_SYSTEM_IDENTIFIER, true);
     return { version, segmentBytes, systemIdentifier, pageLsn };
   } catch (error) {
@@ -141,9 +146,7 @@ function placeFile({ path, sizeBytes, header }: FoundFile, segmentBytes: number)
  * Of each segment the file of the newest timeline, and after that none of an older one: that timeline has forked off
  * before, and what the older one went on to write is not its past.
  */
-function followTimelines(
-  sorted: readonly WalSegment[],
-): Pick<WalSegments, 'segments' | 'abandonedPaths'> {
+function followTimelines(sorted: readonly WalSegment[]): Pick<WalSegments, 'segments' | 'abandonedPaths'> {
   const segments: WalSegment[] = [];
   const abandonedPaths: string[] = [];
   for (const candidate of sorted) {
@@ -155,7 +158,8 @@ function followTimelines(
     }
     const isAbandoned =
       last !== undefined &&
-      (last.startLsn === candidate.startLsn || (candidate.timelineId > 0 && candidate.timelineId < last.timelineId));
+      (last.startLsn === candidate.startLsn ||
+        (candidate.timelineId > 0 && candidate.timelineId < last.timelineId));
     if (isAbandoned) abandonedPaths.push(candidate.path);
     else segments.push(candidate);
   }

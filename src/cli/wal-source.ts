@@ -56,11 +56,21 @@ export class WalSource {
   async scan(visitor: WalVisitor, startLsn?: number): Promise<WalScanEnd> {
     const { version, segmentBytes, systemIdentifier, segments } = this.segments;
     const start = startLsn ?? (segments[0] as WalSegment).startLsn;
-    const first = segments.findIndex((segment) => start >= segment.startLsn && start < segment.startLsn + segmentBytes);
+    const first = segments.findIndex(
+      (segment) => start >= segment.startLsn && start < segment.startLsn + segmentBytes,
+    );
     if (first < 0) {
-      throw new VarveError('not-found', 'LSN_NOT_THERE', 'none of the files holds this place', { lsn: start });
+      throw new VarveError('not-found', 'LSN_NOT_THERE', 'none of the files holds this place', {
+        lsn: start,
+      });
     }
-    const reader = new WalReader({ version, segmentBytes, systemIdentifier, startLsn: start, mode: 'search' });
+    const reader = new WalReader({
+      version,
+      segmentBytes,
+      systemIdentifier,
+      startLsn: start,
+      mode: 'search',
+    });
     const chunk = new Uint8Array(CHUNK_BYTES);
     const scanStart = reader.position;
     const last = segments.at(-1) as WalSegment;
@@ -116,10 +126,19 @@ export class WalSource {
       const header = new Uint8Array(SHORT_HEADER_BYTES);
       await file.read(header, 0, SHORT_HEADER_BYTES, lsn - segment.startLsn);
       if (isRecycledPage(header, lsn, this.segments)) {
-        return this.#endUnlessHole('recycled', reader.lastEndLsn, 'the next page is left from an earlier use of the file');
+        return this.#endUnlessHole(
+          'recycled',
+          reader.lastEndLsn,
+          'the next page is left from an earlier use of the file',
+        );
       }
     }
-    throw new CorruptionError(error.code, error.reason, { ...error.place, ...locateLsn(this.segments, lsn), lsn }, error);
+    throw new CorruptionError(
+      error.code,
+      error.reason,
+      { ...error.place, ...locateLsn(this.segments, lsn), lsn },
+      error,
+    );
   }
 
   /** WAL that has its end in the middle of WAL is damaged. */
@@ -139,7 +158,9 @@ export class WalSource {
 
   #endOfFiles(reader: WalReader): WalScanEnd {
     const isWhole = reader.lastEndLsn >= reader.position;
-    const reason = isWhole ? 'the files end with a whole record' : 'the files end before the next record does';
+    const reason = isWhole
+      ? 'the files end with a whole record'
+      : 'the files end before the next record does';
     return this.#end('files', Math.min(reader.lastEndLsn, reader.position), reason);
   }
 

@@ -172,7 +172,11 @@ function compactItems(page: Page, count: number): void {
     const end = (keptOffsets[index] as number) + (keptLengths[index] as number);
     const distance = upper - end;
     let start = end;
-    for (; index < count && (keptOffsets[index] as number) + (keptLengths[index] as number) === start; index++) {
+    for (
+      ;
+      index < count && (keptOffsets[index] as number) + (keptLengths[index] as number) === start;
+      index++
+    ) {
       start = keptOffsets[index] as number;
       const linePosition = linePointerOffset(keptLines[index] as number);
       view.setUint32(linePosition, (view.getUint32(linePosition, true) & ~0x7fff) | (start + distance), true);
@@ -272,13 +276,12 @@ function shiftItems(page: Page, offset: number, distance: number): void {
   const upper = view.getUint16(PAGE_UPPER, true);
   if (offset > upper) bytes.copyWithin(upper + distance, upper, offset);
   view.setUint16(PAGE_UPPER, upper + distance, true);
-  const lines = lineCount(page);
-  for (let line = 1; line <= lines; line++) {
-    const position = linePointerOffset(line);
-    const pointer = view.getUint32(position, true);
-    if (lineItemLength(pointer) === 0 || lineItemOffset(pointer) > offset) continue;
-    const moved = (lineItemOffset(pointer) + distance) & 0x7fff;
-    view.setUint32(position, ((pointer & ~0x7fff) | moved) >>> 0, true);
+  const end = linePointerOffset(lineCount(page) + 1);
+  for (let position = PAGE_HEADER_BYTES; position < end; position += LINE_POINTER_BYTES) {
+    const pointer = view.getInt32(position, true);
+    // The offset stands in the lowest bits.
+    if (lineItemOffset(pointer) <= offset && lineItemLength(pointer) !== 0)
+      view.setInt32(position, pointer + distance, true);
   }
 }
 

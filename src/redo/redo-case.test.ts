@@ -18,7 +18,13 @@ function makeCase(): RedoCase {
           ...place,
           blockId: 0,
           blockNumber: place.block,
-          image: { bytes: image, holeOffset: 0, holeLength: 0, imageInfo: POSTGRES_17.imageApply, compressed: false },
+          image: {
+            bytes: image,
+            holeOffset: 0,
+            holeLength: 0,
+            imageInfo: POSTGRES_17.imageApply,
+            compressed: false,
+          },
         },
       ],
     },
@@ -82,8 +88,14 @@ test('text that is no case is refused by field', () => {
   expect(() => decodeRedoCase('{')).toThrow(/not JSON/);
   expect(() => decodeRedoCase('[]')).toThrow(/file is not an object/);
   expect(() => decodeRedoCase(text.replace('"version": 1', '"version": 2'))).toThrow(/only version 1/);
-  expect(() => decodeRedoCase(text.replace('"block": 7', '"block": -7'))).toThrow(/file.page.block is out of range/);
-  expect(() => decodeRedoCase(text.replace('"postgresVersion": 17', '"postgresVersion": 3'))).toThrow(/PostgreSQL 3/);
-  expect(() => decodeRedoCase(text.replace(/"before": "[^"]*"/, '"before": "AAAA"'))).toThrow(/has 3 bytes, not 8192/);
+  expect(() => decodeRedoCase(text.replace('"block": 7', '"block": -7'))).toThrow(
+    /file.page.block is out of range/,
+  );
+  expect(() => decodeRedoCase(text.replace('"postgresVersion": 17', '"postgresVersion": 3'))).toThrow(
+    /PostgreSQL 3/,
+  );
+  expect(() => decodeRedoCase(text.replace(/"before": "[^"]*"/, '"before": "AAAA"'))).toThrow(
+    /has 3 bytes, not 8192/,
+  );
   expect(() => decodeRedoCase(text.replace(/"bytes": "/, '"bytes": "#'))).toThrow(/not base64/);
 });

@@ -97,7 +97,8 @@ class Fields {
   /** A whole number of 32 bits. */
   count(name: string): number {
     const value = this.#get(name, 'number') as number;
-    if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) fail(`${this.#path}.${name} is out of range`);
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff)
+      fail(`${this.#path}.${name} is out of range`);
     return value;
   }
 
@@ -109,7 +110,8 @@ class Fields {
 
   page(name: string): Uint8Array {
     const bytes = this.bytes(name);
-    if (bytes.length !== BLOCK_BYTES) fail(`${this.#path}.${name} has ${bytes.length} bytes, not ${BLOCK_BYTES}`);
+    if (bytes.length !== BLOCK_BYTES)
+      fail(`${this.#path}.${name} has ${bytes.length} bytes, not ${BLOCK_BYTES}`);
     return bytes;
   }
 
@@ -186,7 +188,14 @@ export function runRedoCase(redoCase: RedoCase): RedoCaseOutcome {
   for (const { startLsn, endLsn, bytes } of redoCase.records) {
     const after = new Page(page.bytes.slice());
     try {
-      record.decode(bytes, new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length, startLsn, endLsn);
+      record.decode(
+        bytes,
+        new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
+        0,
+        bytes.length,
+        startLsn,
+        endLsn,
+      );
       steps.push({ startLsn, result: redo(after, record, findBlockOfCase(redoCase, record), settings) });
       page = after;
     } catch (error) {

@@ -19,7 +19,12 @@ export interface RedoSettings {
  * @throws RedoFailure where record and page do not fit; the page's content is then undefined (but of no other page).
  * @throws UnknownRecordError for a record kind that the resource manager does not have.
  */
-export type RedoFunction = (page: Page, record: DecodedRecord, blockId: number, settings: RedoSettings) => boolean;
+export type RedoFunction = (
+  page: Page,
+  record: DecodedRecord,
+  blockId: number,
+  settings: RedoSettings,
+) => boolean;
 
 /**
  * Blanks out what PostgreSQL's own consistency check leaves out of the comparison (the resource manager's rm_mask),

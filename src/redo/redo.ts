@@ -111,7 +111,8 @@ export function redo(page: Page, record: DecodedRecord, blockId: number, setting
   } catch (error) {
     if (error instanceof RedoFailure) throw new RedoError(record, blockId, error.message, error);
     // The second net: a page has a buffer of its own, so a missed check ends here and harms nothing else.
-    if (error instanceof RangeError) throw new RedoError(record, blockId, `an offset is out of range: ${error.message}`, error);
+    if (error instanceof RangeError)
+      throw new RedoError(record, blockId, `an offset is out of range: ${error.message}`, error);
     throw error;
   }
 }

@@ -11,7 +11,8 @@ import {
 } from '../../src/postgres/page/visibility-map.ts';
 import type { DecodedRecord } from '../../src/postgres/wal/decoded-record.ts';
 import { FORK_MAIN, FORK_VISIBILITY_MAP } from '../../src/postgres/wal/record-header.ts';
-import { advanceCounters, type CheckpointCounters, createCounters } from '../../src/redo/effects/counters.ts';
+import type { CheckpointCounters } from '../../src/redo/effects/checkpoint-counters.ts';
+import { advanceCounters, createCounters } from '../../src/redo/effects/counters.ts';
 import type {
   Effect,
   MultixactOffsetsEffect,

@@ -1,6 +1,6 @@
 import type { CheckPoint } from '../../src/postgres/files/checkpoint.ts';
 import { multixactPrecedes, xidPrecedes } from '../../src/postgres/files/slru.ts';
-import type { CheckpointCounters } from '../../src/redo/effects/counters.ts';
+import type { CheckpointCounters } from '../../src/redo/effects/checkpoint-counters.ts';
 
 /** VAR_OID_PREFETCH (varsup.c): a server gives out that many OIDs before it logs again. */
 const OID_PREFETCH = 8192;

@@ -7,7 +7,7 @@ import {
   RECORD_CHECK_CONSISTENCY,
 } from '../../src/postgres/wal/record-header.ts';
 import { WalReader } from '../../src/postgres/wal/wal-reader.ts';
-import type { CheckpointCounters } from '../../src/redo/effects/counters.ts';
+import type { CheckpointCounters } from '../../src/redo/effects/checkpoint-counters.ts';
 import { effectsOf } from '../../src/redo/effects/effects-of.ts';
 import { findMask } from '../../src/redo/mask/masks.ts';
 import { REDO_APPLIED, REDO_SKIPPED, redo } from '../../src/redo/redo.ts';

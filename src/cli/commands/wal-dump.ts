@@ -1,6 +1,11 @@
 import type { Command } from 'commander';
 import type { CliContext } from '../context.ts';
-import { addSelectionOptions, type SelectionOptions, showSelected, visitSelected } from '../record-selection.ts';
+import {
+  addSelectionOptions,
+  type SelectionOptions,
+  showSelected,
+  visitSelected,
+} from '../record-selection.ts';
 import { RecordStatistics, statisticsLines, sumRows } from '../record-statistics.ts';
 import { ReportWriter } from '../report-writer.ts';
 

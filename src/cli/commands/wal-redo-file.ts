@@ -93,7 +93,9 @@ async function redoFile(context: CliContext, path: string, out: string | undefin
 async function readText(context: CliContext, path: string): Promise<string> {
   await using file = await context.files.open(path);
   if (file.sizeBytes > CASE_BYTES_MAX) {
-    throw new BadRequestError('BAD_REDO_CASE', `this is no redo case: ${file.sizeBytes} bytes are too many`, { file: path });
+    throw new BadRequestError('BAD_REDO_CASE', `this is no redo case: ${file.sizeBytes} bytes are too many`, {
+      file: path,
+    });
   }
   const bytes = new Uint8Array(file.sizeBytes);
   const length = await file.read(bytes, 0, bytes.length, 0);
@@ -117,7 +119,8 @@ function compare(redoCase: RedoCase, page: Page): Comparison | undefined {
   const isEqualUnderMask =
     mask === undefined
       ? undefined
-      : findDifference(maskPage(page, block, mask).bytes, maskPage(new Page(expected), block, mask).bytes) < 0;
+      : findDifference(maskPage(page, block, mask).bytes, maskPage(new Page(expected), block, mask).bytes) <
+        0;
   return {
     isEqual: firstDifference < 0,
     isEqualUnderMask,
@@ -145,5 +148,7 @@ function comparisonText({ expected }: RedoCase, comparison: Comparison | undefin
   if (comparison.isEqual) return 'equal to the expected page';
   const where = `differs from the expected page from offset ${comparison.firstDifference} on`;
   if (comparison.isEqualUnderMask === undefined) return where;
-  return comparison.isEqualUnderMask ? `${where}, but only in what the mask hides` : `${where}, also under the mask`;
+  return comparison.isEqualUnderMask
+    ? `${where}, but only in what the mask hides`
+    : `${where}, also under the mask`;
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { CorruptionError, type ErrorPlace } from '../../base/errors.ts';
 import { formatLsn } from '../../base/lsn.ts';
 import { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
+import { RECORD_INFO, RECORD_RESOURCE_MANAGER } from '../../postgres/wal/record-header.ts';
 import type { WalReader } from '../../postgres/wal/wal-reader.ts';
 import type { CliContext } from '../context.ts';
 import { formatMebibytes, Progress } from '../progress.ts';
@@ -80,7 +81,11 @@ function count(findings: Findings, reader: WalReader): void {
 }
 
 /** Decodes header and body. Returns what is wrong with them. */
-function checkRecord(record: DecodedRecord, reader: WalReader, findings: Findings): CorruptionError | undefined {
+function checkRecord(
+  record: DecodedRecord,
+  reader: WalReader,
+  findings: Findings,
+): CorruptionError | undefined {
   let problem: CorruptionError | undefined;
   try {
     reader.decode(record);
@@ -103,8 +108,8 @@ function reportRecord(
   problem: CorruptionError,
 ): void {
   const { view } = reader.workspace;
-  const resourceManager = view.getUint8(reader.recordOffset + 17);
-  const info = view.getUint8(reader.recordOffset + 16);
+  const resourceManager = view.getUint8(reader.recordOffset + RECORD_RESOURCE_MANAGER);
+  const info = view.getUint8(reader.recordOffset + RECORD_INFO);
   const lsn = formatLsn(reader.startLsn);
   const name = resourceManagerName(resourceManager);
   const kind = kindName(resourceManager, info);
@@ -147,7 +152,8 @@ function report(
     });
     return;
   }
-  const abandoned = abandonedPaths.length === 0 ? '' : `, ${abandonedPaths.length} more of timelines left behind`;
+  const abandoned =
+    abandonedPaths.length === 0 ? '' : `, ${abandonedPaths.length} more of timelines left behind`;
   const plural = segments.length === 1 ? '' : 's';
   writer.line(
     `WAL        PostgreSQL ${version.major}, system ${systemIdentifier}, ` +
@@ -164,7 +170,12 @@ function report(
 function endJson(end: WalScanEnd | undefined, damage: CorruptionError | undefined): object | undefined {
   if (damage !== undefined) {
     const { lsn, ...place } = damage.place;
-    return { kind: 'damage', ...(lsn === undefined ? {} : { lsn: formatLsn(lsn) }), reason: damage.reason, ...place };
+    return {
+      kind: 'damage',
+      ...(lsn === undefined ? {} : { lsn: formatLsn(lsn) }),
+      reason: damage.reason,
+      ...place,
+    };
   }
   return end === undefined ? undefined : { ...end, lsn: formatLsn(end.lsn) };
 }
@@ -172,7 +183,9 @@ function endJson(end: WalScanEnd | undefined, damage: CorruptionError | undefine
 function endText(end: WalScanEnd | undefined, damage: CorruptionError | undefined): string {
   if (damage !== undefined) return `DAMAGE: ${damage.reason}\n           ${placeText(damage.place)}`;
   if (end === undefined) return 'unknown';
-  const what = { zeros: 'zeros', recycled: 'recycled file', files: 'end of the files', visitor: 'stopped' }[end.kind];
+  const what = { zeros: 'zeros', recycled: 'recycled file', files: 'end of the files', visitor: 'stopped' }[
+    end.kind
+  ];
   return `${what}: ${end.reason}\n           ${placeText(end)}`;
 }
 

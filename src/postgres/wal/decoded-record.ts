@@ -124,7 +124,14 @@ export class DecodedRecord {
    *
    * @throws CorruptionError with the LSN, when lengths or flags contradict each other.
    */
-  decode(bytes: Uint8Array, view: DataView, offset: number, totalLength: number, startLsn: number, endLsn: number): void {
+  decode(
+    bytes: Uint8Array,
+    view: DataView,
+    offset: number,
+    totalLength: number,
+    startLsn: number,
+    endLsn: number,
+  ): void {
     // A reader's buffers are the same for most records.
     if (this.view !== view || this.bytes !== bytes) {
       this.bytes = bytes;

@@ -171,7 +171,10 @@ export class WalReader {
     }
     this.#searching = options.mode === 'search';
     if (!this.#searching && startLsn % 8 !== 0) {
-      throw new BadRequestError('BAD_LSN', `no record starts at ${formatLsn(startLsn)}: records are aligned to 8 bytes`);
+      throw new BadRequestError(
+        'BAD_LSN',
+        `no record starts at ${formatLsn(startLsn)}: records are aligned to 8 bytes`,
+      );
     }
     this.#showFrom = startLsn;
     this.#position = this.#searching ? startLsn - (startLsn % WAL_PAGE_BYTES) : startLsn;
@@ -335,13 +338,18 @@ export class WalReader {
     if ((info & WAL_PAGE_FIRST_IS_OVERWRITE_CONTRECORD) !== 0) {
       this.#giveUpRecord(pageLsn, info, remaining);
     } else if ((info & WAL_PAGE_FIRST_IS_CONTRECORD) === 0) {
-      if (remaining !== 0) throw this.#corrupt(`the page goes on with no record but announces ${remaining} bytes`, pageLsn);
+      if (remaining !== 0)
+        throw this.#corrupt(`the page goes on with no record but announces ${remaining} bytes`, pageLsn);
       if (this.#inRecord()) throw this.#corrupt('the page does not go on with the record before it', pageLsn);
-      if (this.#skipRemaining > 0) throw this.#corrupt('the page does not go on with the record before it', pageLsn);
+      if (this.#skipRemaining > 0)
+        throw this.#corrupt('the page does not go on with the record before it', pageLsn);
     } else if (this.#searching) {
       if (remaining === 0) throw this.#corrupt('the page goes on with a record of 0 bytes', pageLsn);
       if (this.#skipRemaining > 0 && this.#skipRemaining !== remaining) {
-        throw this.#corrupt(`${remaining} bytes of the record are announced, ${this.#skipRemaining} are missing`, pageLsn);
+        throw this.#corrupt(
+          `${remaining} bytes of the record are announced, ${this.#skipRemaining} are missing`,
+          pageLsn,
+        );
       }
       this.#skipRemaining = remaining;
       if (remaining <= WAL_PAGE_BYTES - length) this.#searching = false;
@@ -375,9 +383,13 @@ export class WalReader {
         pageLsn,
       );
     }
-    if ((info & ~WAL_PAGE_ALL_FLAGS) !== 0) throw this.#corrupt(`the page has unknown flags ${info}`, pageLsn);
+    if ((info & ~WAL_PAGE_ALL_FLAGS) !== 0)
+      throw this.#corrupt(`the page has unknown flags ${info}`, pageLsn);
     if (high >= LSN_HIGH_LIMIT || address !== pageLsn) {
-      throw this.#corrupt(`the page says that it is ${high.toString(16)}/${(address % TWO_POW_32).toString(16)}`, pageLsn);
+      throw this.#corrupt(
+        `the page says that it is ${high.toString(16)}/${(address % TWO_POW_32).toString(16)}`,
+        pageLsn,
+      );
     }
     if (this.#timelineId !== undefined && timelineId !== this.#timelineId) {
       throw this.#corrupt(`the page is of timeline ${timelineId}, not ${this.#timelineId}`, pageLsn);
@@ -401,7 +413,10 @@ export class WalReader {
     }
     this.#systemIdentifier ??= systemIdentifier;
     if (systemIdentifier !== this.#systemIdentifier) {
-      throw this.#corrupt(`the page is of system ${systemIdentifier}, not ${this.#systemIdentifier}`, pageLsn);
+      throw this.#corrupt(
+        `the page is of system ${systemIdentifier}, not ${this.#systemIdentifier}`,
+        pageLsn,
+      );
     }
   }
 
@@ -450,10 +465,16 @@ export class WalReader {
 
   /** Appends to the record that was set aside, and moves it into the arena once it is whole. */
   #continueCarried(available: number): void {
-    const wanted = this.#carryLength < 4 ? 4 : this.#checkTotalLength(this.#carryView.getUint32(0, true), this.#unfinishedStart);
+    const wanted =
+      this.#carryLength < 4
+        ? 4
+        : this.#checkTotalLength(this.#carryView.getUint32(0, true), this.#unfinishedStart);
     const length = Math.min(available, wanted - this.#carryLength);
     this.#reserveCarry(this.#carryLength + length);
-    this.#carry.set(this.#chunk.subarray(this.#chunkPosition, this.#chunkPosition + length), this.#carryLength);
+    this.#carry.set(
+      this.#chunk.subarray(this.#chunkPosition, this.#chunkPosition + length),
+      this.#carryLength,
+    );
     this.#carryLength += length;
     this.#advance(length);
     if (this.#carryLength < 4) return;
@@ -509,7 +530,8 @@ export class WalReader {
       this.#takeRecord(start, total);
       if (this.#position < this.#skipTo) return;
     }
-    if (this.#walk < this.#arenaEnd && this.#walk >= fresh) this.#unfinishedStart = this.#arenaLsnBase + this.#walk;
+    if (this.#walk < this.#arenaEnd && this.#walk >= fresh)
+      this.#unfinishedStart = this.#arenaLsnBase + this.#walk;
   }
 
   /**
@@ -550,7 +572,10 @@ export class WalReader {
   #checkTotalLength(total: number, start: number): number {
     if (total < RECORD_HEADER_BYTES) throw this.#corrupt(`a record of ${total} bytes is too short`, start);
     if (total > this.#recordBytesMax) {
-      throw this.#corrupt(`a record of ${total} bytes is longer than the limit of ${this.#recordBytesMax}`, start);
+      throw this.#corrupt(
+        `a record of ${total} bytes is longer than the limit of ${this.#recordBytesMax}`,
+        start,
+      );
     }
     return total;
   }
@@ -569,7 +594,8 @@ export class WalReader {
     this.#walk = offset + aligned;
     const isXlog = view.getUint8(offset + RECORD_RESOURCE_MANAGER) === RM_XLOG;
     const kind = view.getUint8(offset + RECORD_INFO) & 0xf0;
-    if (this.#expectOverwrite) this.#checkOverwrite(offset, total, start, isXlog && kind === XLOG_OVERWRITE_CONTRECORD);
+    if (this.#expectOverwrite)
+      this.#checkOverwrite(offset, total, start, isXlog && kind === XLOG_OVERWRITE_CONTRECORD);
     if (isXlog && kind === XLOG_SWITCH) {
       const rest = end % this.#segmentBytes;
       if (rest !== 0) end += this.#segmentBytes - rest;
@@ -609,6 +635,10 @@ export class WalReader {
   }
 
   #corrupt(reason: string, lsn: number): CorruptionError {
-    return new CorruptionError('BAD_WAL', reason, this.#file === undefined ? { lsn } : { file: this.#file, lsn });
+    return new CorruptionError(
+      'BAD_WAL',
+      reason,
+      this.#file === undefined ? { lsn } : { file: this.#file, lsn },
+    );
   }
 }

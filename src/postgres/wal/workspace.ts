@@ -53,7 +53,9 @@ export class WalWorkspace {
   #module: ScanModule;
 
   constructor() {
-    this.#memory = new WebAssembly.Memory({ initial: Math.ceil((DATA_START + DATA_BYTES_INITIAL) / PAGE_BYTES) });
+    this.#memory = new WebAssembly.Memory({
+      initial: Math.ceil((DATA_START + DATA_BYTES_INITIAL) / PAGE_BYTES),
+    });
     this.#module = instantiate(this.#memory);
     this.bytes = new Uint8Array(this.#memory.buffer);
     this.view = new DataView(this.#memory.buffer);
@@ -71,7 +73,9 @@ export class WalWorkspace {
   /** To be called when nothing in here is needed any more: gives memory back that a huge record has taken. */
   trim(): void {
     if (this.bytes.length <= RETAINED_BYTES_MAX) return;
-    this.#memory = new WebAssembly.Memory({ initial: Math.ceil((DATA_START + DATA_BYTES_INITIAL) / PAGE_BYTES) });
+    this.#memory = new WebAssembly.Memory({
+      initial: Math.ceil((DATA_START + DATA_BYTES_INITIAL) / PAGE_BYTES),
+    });
     this.#module = instantiate(this.#memory);
     this.#refresh();
   }

@@ -20,12 +20,8 @@ import {
   RM_XACT,
   RM_XLOG,
 } from '../../postgres/rmgr/resource-manager.ts';
-import {
-  advanceCounters,
-  type CheckpointCounters,
-  createCounters,
-  makeShutdownCheckPoint,
-} from './counters.ts';
+import type { CheckpointCounters } from './checkpoint-counters.ts';
+import { advanceCounters, createCounters, makeShutdownCheckPoint } from './counters.ts';
 
 const EPOCH = 2 ** 32;
 

@@ -30,42 +30,10 @@ import {
 } from '../../postgres/rmgr/standby.ts';
 import type { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../../postgres/wal/record-header.ts';
+import type { CheckpointCounters } from './checkpoint-counters.ts';
 import { advanceNextMulti, advanceNextXidPast } from './next-ids.ts';
 import { advanceByTransactionRecord } from './transaction-counters.ts';
 import { activateCommitTimestamps, advanceByXlogRecord } from './xlog-counters.ts';
-
-/** What PARAMETER_CHANGE tells: settings that pg_control keeps. */
-export interface ParameterSettings {
-  readonly walLevel: number;
-  readonly walLogHints: boolean;
-  readonly maxConnections: number;
-  readonly maxWorkerProcesses: number;
-  readonly maxWalSenders: number;
-  readonly maxPreparedTransactions: number;
-  readonly maxLocksPerTransaction: number;
-  readonly trackCommitTimestamp: boolean;
-}
-
-/**
- * What a checkpoint made at the current position would say: the cluster's counters, as far as WAL tells them.
- * `advanceCounters` changes them in place.
- */
-export interface CheckpointCounters {
-  /** Full transaction id: epoch * 2^32 + xid. */
-  nextXid: number;
-  nextOid: number;
-  nextMulti: number;
-  nextMultiOffset: number;
-  oldestXid: number;
-  oldestXidDb: number;
-  oldestMulti: number;
-  oldestMultiDb: number;
-  /** Both 0 while commit timestamps are off. */
-  oldestCommitTsXid: number;
-  newestCommitTsXid: number;
-  fullPageWrites: boolean;
-  settings: ParameterSettings;
-}
 
 /** The counters where replay of a cluster with this control file begins: at its checkpoint's redo position. */
 export function createCounters(control: ControlFile): CheckpointCounters {

@@ -14,7 +14,7 @@ import {
   xactResourceManager,
 } from '../../postgres/rmgr/xact.ts';
 import type { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
-import type { CheckpointCounters } from './counters.ts';
+import type { CheckpointCounters } from './checkpoint-counters.ts';
 import { advanceNextXidPast } from './next-ids.ts';
 
 /**

@@ -3,7 +3,7 @@ import { multixactPrecedes, xidPrecedes } from '../../postgres/files/slru.ts';
 import { XLOG_FPI, XLOG_FPI_FOR_HINT, xlogResourceManager } from '../../postgres/rmgr/xlog.ts';
 import type { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../../postgres/wal/record-header.ts';
-import type { CheckpointCounters } from './counters.ts';
+import type { CheckpointCounters } from './checkpoint-counters.ts';
 import { advanceNextMulti } from './next-ids.ts';
 
 /** ActivateCommitTs: timestamps begin with the next transaction. */

@@ -15,6 +15,7 @@ SELECT gin_clean_pending_list('posting_tags');
 ALTER INDEX posting_tags SET (fastupdate = off);
 INSERT INTO posting SELECT '{5}' FROM generate_series(1, 20);
 DELETE FROM posting WHERE (ctid::text::point)[0] BETWEEN 50 AND 130;
+CALL await_horizon();
 VACUUM posting;
 COPY posting FROM PROGRAM 'yes "{1}" | head -n 300';
 DELETE FROM posting WHERE tags = '{5}' AND random() < 0.2;

@@ -12,6 +12,7 @@ INSERT INTO spatial SELECT i, point(random() * 1000, random() * 1000), int4range
 INSERT INTO spatial SELECT i, point(5, 5), 'empty', '::1', NULL FROM generate_series(1, 120) i;
 DELETE FROM spatial WHERE id % 2 = 0;
 CALL use_transaction_ids(3);
+CALL await_horizon();
 VACUUM spatial;
 INSERT INTO spatial SELECT i, point(i, i), int4range(0, i), ('2001:db8::' || (i % 9)::text)::inet, NULL FROM generate_series(1, 120) i;
 VACUUM spatial;

@@ -4,6 +4,7 @@ CREATE TABLE spgisted (id integer, t text) WITH (autovacuum_enabled = off);
 CREATE INDEX spgisted_t ON spgisted USING spgist (t);
 INSERT INTO spgisted SELECT i, 'root' || i FROM generate_series(1, 20) i;
 DELETE FROM spgisted WHERE id % 2 = 0;
+CALL await_horizon();
 VACUUM spgisted;
 INSERT INTO spgisted SELECT i, repeat('common prefix ', 20) || md5(i::text) FROM generate_series(1, 350) i;
 -- Values that part from the prefix at different places: the prefix is split, nodes are added.
@@ -13,6 +14,7 @@ INSERT INTO spgisted SELECT i, wide_text(i, 700) FROM generate_series(1, 60) i;
 INSERT INTO spgisted VALUES (0, NULL), (0, ''), (0, NULL);
 DELETE FROM spgisted WHERE id % 3 = 0;
 CALL use_transaction_ids(3);
+CALL await_horizon();
 VACUUM spgisted;
 INSERT INTO spgisted SELECT i, 'common prefix ' || i FROM generate_series(1, 200) i;
 VACUUM spgisted;

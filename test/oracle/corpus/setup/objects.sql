@@ -30,6 +30,22 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Waits, three seconds at most, until nobody can see rows that are dead by now: then vacuum can remove them and scans
+-- can mark them.
+CREATE PROCEDURE await_horizon() LANGUAGE plpgsql AS $$
+DECLARE
+  goal bigint := pg_current_xact_id()::text::bigint;
+BEGIN
+  COMMIT;
+  FOR i IN 1..100 LOOP
+    EXIT WHEN pg_snapshot_xmin(pg_current_snapshot())::text::bigint > goal AND NOT EXISTS (
+      SELECT FROM pg_stat_activity
+       WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND backend_xmin::text::bigint <= goal);
+    PERFORM pg_sleep(0.03);
+    COMMIT;
+  END LOOP;
+END $$;
+
 CREATE TABLE accounts (id integer PRIMARY KEY, balance bigint NOT NULL DEFAULT 0, note text, touched timestamptz)
   WITH (fillfactor = 70);
 CREATE INDEX accounts_note ON accounts (note);
