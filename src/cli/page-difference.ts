@@ -23,6 +23,8 @@ import { BLOCK_BYTES } from '../postgres/wal/record-header.ts';
 export interface Difference {
   readonly region: string;
   readonly offset: number;
+  /** How many bytes differ. A few equal ones may lie between them. */
+  readonly differing: number;
   readonly left: Uint8Array;
   readonly right: Uint8Array;
 }
@@ -47,21 +49,25 @@ export function findDifferences(left: Page, right: Page): Difference[] {
   const differences: Difference[] = [];
   let start = -1;
   let last = -1;
+  let differing = 0;
   const finish = (): void => {
     if (start < 0) return;
     differences.push({
       region: regions[start] as string,
       offset: start,
+      differing,
       left: left.bytes.slice(start, last + 1),
       right: right.bytes.slice(start, last + 1),
     });
     start = -1;
+    differing = 0;
   };
   for (let offset = 0; offset < BLOCK_BYTES; offset++) {
     if (left.bytes[offset] === right.bytes[offset]) continue;
     if (start >= 0 && (offset - last > GAP_BYTES || regions[offset] !== regions[start])) finish();
     if (start < 0) start = offset;
     last = offset;
+    differing++;
   }
   finish();
   return differences;

@@ -1,5 +1,6 @@
 /** Decoded values, of records and of pages, as JSON and as text. */
 import { formatLsn } from '../base/lsn.ts';
+import { INVALID_BLOCK_NUMBER } from '../postgres/page/item-pointer.ts';
 
 /** Bytes that JSON shows whole. A record can hold a gibibyte, which no string can. */
 const JSON_BYTES_MAX = 1024 * 1024;
@@ -62,6 +63,8 @@ export function fieldsText(value: object): string {
 
 function numberText(value: number, name: string): string {
   if (isLsnName(name)) return formatLsn(value);
+  if (value === INVALID_BLOCK_NUMBER && /(block|link|bucket|sibling|head|tail|child)$/i.test(name))
+    return 'none';
   if (/(flags?|infomask2?|infobits|xinfo)$/i.test(name)) return `0x${value.toString(16).padStart(2, '0')}`;
   return String(value);
 }
@@ -82,7 +85,7 @@ function timeText(value: bigint): string {
 
 /** Text from outside must not move the cursor or fake a line. */
 export function quoteUnlessPlain(text: string): string {
-  if (/^[\w./+-]+$/.test(text)) return text;
+  if (/^[\w./+(),:-]+$/.test(text)) return text;
   return JSON.stringify(text).replace(
     /[\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,

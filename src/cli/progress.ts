@@ -30,7 +30,7 @@ export class Progress {
     this.#shownAtMs = nowMs;
     this.#isOnScreen = true;
     const percent = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
-    diagnostics.write(`${ERASE_LINE}${this.#what}: ${percent} % of ${formatMebibytes(totalBytes)}`);
+    diagnostics.write(`${ERASE_LINE}${this.#what}: ${percent} % of ${formatBytes(totalBytes)}`);
   }
 
   /** Takes the line away. To be called before anything else is written and at the end. */
@@ -42,6 +42,7 @@ export class Progress {
   }
 }
 
-export function formatMebibytes(bytes: number): string {
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024 * 1024) return `${(bytes / 1024).toFixed(1)} KiB`;
   return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }

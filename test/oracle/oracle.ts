@@ -89,7 +89,12 @@ export async function runOracle(options: OracleOptions): Promise<OracleResult> {
   });
   const { statistics, countersBeforeLast, effects, records } = replay.run();
   const replaySeconds = (performance.now() - started) / 1000;
-  const directory = compareDirectory(ours, theirs, workload.catalog);
+  const directory = compareDirectory(
+    ours,
+    theirs,
+    workload.catalog,
+    workload.statistics.parameterChanges === 0,
+  );
   const differences = [
     ...directory.differences,
     ...compareCounters(countersBeforeLast, theirs.checkPoint),

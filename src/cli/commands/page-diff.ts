@@ -94,8 +94,8 @@ async function diffBlock(
     writer.json(toJsonValue({ block, differences }));
     return true;
   }
-  const bytes = differences.reduce((sum, difference) => sum + difference.left.length, 0);
-  writer.line(`block ${block}: ${bytes} bytes differ or lie between such`);
+  const bytes = differences.reduce((sum, difference) => sum + difference.differing, 0);
+  writer.line(`block ${block}: ${bytes} byte${bytes === 1 ? ' differs' : 's differ'}`);
   for (const { region, offset, left: before, right: after } of differences) {
     writer.line(`  ${String(offset).padStart(4)} ${region}: ${bytesText(before)} → ${bytesText(after)}`);
   }

@@ -5,7 +5,7 @@ import { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import { RECORD_INFO, RECORD_RESOURCE_MANAGER } from '../../postgres/wal/record-header.ts';
 import type { WalReader } from '../../postgres/wal/wal-reader.ts';
 import type { CliContext } from '../context.ts';
-import { formatMebibytes, Progress } from '../progress.ts';
+import { formatBytes, Progress } from '../progress.ts';
 import { decodeBodyOrError, imageBytes, kindName, resourceManagerName } from '../record-text.ts';
 import { ReportWriter } from '../report-writer.ts';
 import { locateLsn } from '../wal-segments.ts';
@@ -160,7 +160,7 @@ function report(
       `${segments.length} file${plural} of ${segmentBytes / 1024 / 1024} MiB${abandoned}`,
   );
   writer.line(
-    `records    ${records}, ${formatMebibytes(bytes)}, of which full-page images ${formatMebibytes(findings.imageBytes)}`,
+    `records    ${records}, ${formatBytes(bytes)}, of which full-page images ${formatBytes(findings.imageBytes)}`,
   );
   if (records > 0) writer.line(`from       ${first}\nlast       ${last}, ends before ${endOfLast}`);
   writer.line(`undecoded  ${undecodable}`);

@@ -200,26 +200,25 @@ export class DecodedRecord {
         dataLength += this.blockImageLength[id] as number;
       }
       if ((flags & BLOCK_SAME_RELATION) === 0) {
-        if (position + 16 > end) this.#fail('a block header is cut off');
-        this.blockTablespace[id] = view.getUint32(position, true);
-        this.blockDatabase[id] = view.getUint32(position + 4, true);
-        this.blockRelation[id] = view.getUint32(position + 8, true);
-        position += 12;
+        position = this.#decodeRelation(view, id, position, end);
         relationBlock = id;
       } else {
-        if (relationBlock < 0) this.#fail(`block reference ${id} names no relation and none came before`);
-        if (position + 4 > end) this.#fail('a block header is cut off');
-        this.blockTablespace[id] = this.blockTablespace[relationBlock] as number;
-        this.blockDatabase[id] = this.blockDatabase[relationBlock] as number;
-        this.blockRelation[id] = this.blockRelation[relationBlock] as number;
+        this.#repeatRelation(id, relationBlock);
       }
+      if (position + 4 > end) this.#fail('a block header is cut off');
       this.blockNumber[id] = view.getUint32(position, true);
       position += 4;
     }
     if (end - position !== dataLength + this.mainDataLength) {
       this.#fail('the announced lengths do not add up to the total length');
     }
-    for (let id = 0; id < blockCount; id++) {
+    this.blockCount = blockCount;
+    this.#placeData(position);
+  }
+
+  #placeData(dataStart: number): void {
+    let position = dataStart;
+    for (let id = 0; id < this.blockCount; id++) {
       if (this.blockInUse[id] === 0) continue;
       this.blockImageOffset[id] = position;
       position += this.blockImageLength[id] as number;
@@ -227,7 +226,23 @@ export class DecodedRecord {
       position += this.blockDataLength[id] as number;
     }
     this.mainDataOffset = position;
-    this.blockCount = blockCount;
+  }
+
+  /** The relation that a block names. Returns the position behind. */
+  #decodeRelation(view: DataView, id: number, position: number, end: number): number {
+    if (position + 12 > end) this.#fail('a block header is cut off');
+    this.blockTablespace[id] = view.getUint32(position, true);
+    this.blockDatabase[id] = view.getUint32(position + 4, true);
+    this.blockRelation[id] = view.getUint32(position + 8, true);
+    return position + 12;
+  }
+
+  /** The block is of the same relation as the latest one that named its own, -1 where none did. */
+  #repeatRelation(id: number, relationBlock: number): void {
+    if (relationBlock < 0) this.#fail(`block reference ${id} names no relation and none came before`);
+    this.blockTablespace[id] = this.blockTablespace[relationBlock] as number;
+    this.blockDatabase[id] = this.blockDatabase[relationBlock] as number;
+    this.blockRelation[id] = this.blockRelation[relationBlock] as number;
   }
 
   /** The headers that are no block's. Returns the position behind. */
