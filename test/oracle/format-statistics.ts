@@ -1,5 +1,6 @@
 import { resourceManagers } from '../../src/postgres/rmgr/resource-managers.ts';
 import type { OracleResult } from './oracle.ts';
+import { unreachableKinds } from './unreachable-kinds.ts';
 
 function table(rows: readonly (readonly (string | number)[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) =>
@@ -19,6 +20,10 @@ function table(rows: readonly (readonly (string | number)[])[]): string {
     .join('\n');
 }
 
+function nameKind({ resourceManager, kind }: { resourceManager: string; kind: string }): string {
+  return `${resourceManager} ${kind}`;
+}
+
 /** The table of an oracle run: what was seen of each record kind, and what was compared at the end. */
 export function formatStatistics(result: OracleResult): string {
   const order = resourceManagers.map((manager) => manager.name);
@@ -28,13 +33,19 @@ export function formatStatistics(result: OracleResult): string {
       left.kind.localeCompare(right.kind),
   );
   const { directory, workload } = result;
+  const missed = result.unseen.filter(
+    (kind) => !unreachableKinds.some((unreachable) => nameKind(unreachable) === nameKind(kind)),
+  );
   const lines = [
     table([
       ['resource manager', 'record kind', 'records', 'pages compared', 'mismatches'],
       ...rows.map((row) => [row.resourceManager, row.kind, row.records, row.pages, row.mismatches]),
     ]),
     '',
-    `not seen: ${result.unseen.map(({ resourceManager, kind }) => `${resourceManager} ${kind}`).join(', ') || 'none'}`,
+    `not seen in this run: ${missed.map(nameKind).join(', ') || 'none'}`,
+    ...unreachableKinds.map(
+      (kind) => `not seen in any run: ${nameKind(kind)}: ${kind.reason}; covered by ${kind.coveredBy}`,
+    ),
     `stopped server: ${directory.relations} relations with ${directory.relationPages} pages, ${directory.slruPages} pages of transaction status and the like, ${directory.relationMaps} relation maps, ${directory.preparedTransactions} prepared transactions, ${result.differences.length} differences`,
     `workload: ${workload.statements} statements, ${workload.immediateStops} kills, ${workload.cleanStops} clean stops, ${workload.recoveriesWithoutCheck} recoveries without the server's own check, ${Math.round(workload.walBytes / 1e6)} MB of WAL; replayed in ${result.replaySeconds.toFixed(1)} s`,
   ];

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { toLsn } from '../../src/base/lsn.ts';
 import { CHECKPOINT_BYTES, encodeCheckPoint } from '../../src/postgres/files/checkpoint.ts';
-import { CONTROL_FILE_PATH, decodeControlFile, encodeControlFile } from '../../src/postgres/files/control-file.ts';
+import {
+  CONTROL_FILE_PATH,
+  decodeControlFile,
+  encodeControlFile,
+} from '../../src/postgres/files/control-file.ts';
 import { RM_XLOG } from '../../src/postgres/rmgr/resource-manager.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { WAL_PAGE_BYTES, writeWalPageHeader } from '../../src/postgres/wal/page-header.ts';
@@ -36,7 +40,12 @@ async function writeCheckpoint(from: number): Promise<number> {
   const controlPath = join(server.dataDirectory, CONTROL_FILE_PATH);
   const control = decodeControlFile(POSTGRES_17, readFileSync(controlPath));
   const walDirectory = join(server.dataDirectory, 'pg_wal');
-  const page = { version: POSTGRES_17, timelineId: 1, segmentBytes: SEGMENT_BYTES, systemIdentifier: control.systemIdentifier };
+  const page = {
+    version: POSTGRES_17,
+    timelineId: 1,
+    segmentBytes: SEGMENT_BYTES,
+    systemIdentifier: control.systemIdentifier,
+  };
   const writer = new WalWriter({ ...page, startLsn: from, previousLsn: control.checkPoint });
   const checkPoint = toLsn(writer.nextLsn);
   const body = new Uint8Array(CHECKPOINT_BYTES);
@@ -50,16 +59,27 @@ async function writeCheckpoint(from: number): Promise<number> {
   const first = Math.floor(checkPoint / SEGMENT_BYTES);
   const last = Math.floor((written.endLsn - 1) / SEGMENT_BYTES);
   const wal = new Uint8Array((last - first + 1) * SEGMENT_BYTES);
-  writeWalPageHeader(new DataView(wal.buffer), 0, { ...page, pageLsn: first * SEGMENT_BYTES, flags: 0, remainingLength: 0 });
+  writeWalPageHeader(new DataView(wal.buffer), 0, {
+    ...page,
+    pageLsn: first * SEGMENT_BYTES,
+    flags: 0,
+    remainingLength: 0,
+  });
   const bytes = writer.take();
-  wal.set(bytes.subarray(Math.max(0, first * SEGMENT_BYTES - writer.baseLsn)), Math.max(0, writer.baseLsn - first * SEGMENT_BYTES));
+  wal.set(
+    bytes.subarray(Math.max(0, first * SEGMENT_BYTES - writer.baseLsn)),
+    Math.max(0, writer.baseLsn - first * SEGMENT_BYTES),
+  );
   for (let segment = first; segment <= last; segment++) {
     const start = (segment - first) * SEGMENT_BYTES;
     const path = join(walDirectory, formatSegmentName(1, segment, SEGMENT_BYTES));
     writeFileSync(path, wal.subarray(start, start + SEGMENT_BYTES), { mode: 0o600 });
     await giveTo(server.account, path);
   }
-  writeFileSync(controlPath, encodeControlFile(POSTGRES_17, { ...control, checkPoint, checkPointCopy: copy }));
+  writeFileSync(
+    controlPath,
+    encodeControlFile(POSTGRES_17, { ...control, checkPoint, checkPointCopy: copy }),
+  );
   return checkPoint;
 }
 
@@ -81,6 +101,6 @@ test.each(places)('a server starts on a checkpoint that we wrote %s', async (_na
   );
   expect(row).toEqual({ sum: '500500', lsn: String(checkPoint) });
   expect(await server.log()).not.toMatch(/redo starts|not properly shut down|PANIC|invalid/);
-  await server.query("insert into kept values (0), (0)");
+  await server.query('insert into kept values (0), (0)');
   await server.stop('fast');
 });

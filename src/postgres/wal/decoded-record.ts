@@ -159,7 +159,7 @@ export class DecodedRecord {
 
   /**
    * Reads fragment headers until the bytes left are just the data that they announce, then places that data. Block
-   * headers are read here and not in a function of their own, which costs a quarter of the time.
+   * headers are read here and not in a function of their own, which would cost a quarter more.
    */
   #decodeFragments(view: DataView, start: number, end: number): void {
     let position = start;
