@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { writePageChecksum } from '../../src/postgres/page/checksum.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import { StockPostgres } from '../support/stock-postgres.ts';
@@ -29,6 +29,9 @@ interface PageObject {
   readonly problem?: string;
 }
 
+// Each test starts several processes.
+vi.setConfig({ testTimeout: 60_000 });
+
 const directory = mkdtempSync(join(tmpdir(), 'varve-page-commands-'));
 const paths: Record<string, string> = {};
 /** What pageinspect and pg_visibility say of the same pages. */
@@ -36,7 +39,7 @@ const inspected: Record<string, Record<string, unknown>[]> = {};
 
 const STATEMENTS = [
   `CREATE TABLE rows_of (id int, name text, place point, tags int[])`,
-  `INSERT INTO rows_of SELECT i, nullif('name ' || i, 'name 3'), point(i, -i), ARRAY[i % 7, i % 11]
+  `INSERT INTO rows_of SELECT i, nullif('name ' || i, 'name 3'), point(i, -i), ARRAY[1, i % 11]
      FROM generate_series(1, 3000) i`,
   'CREATE INDEX of_btree ON rows_of (name)',
   'CREATE INDEX of_few ON rows_of ((id % 3))',
@@ -62,7 +65,7 @@ const INSPECTIONS: Readonly<Record<string, string>> = {
   posting: `SELECT itemoffset, tids::text[] AS tids FROM bt_page_items('of_few', 1)`,
   metap: `SELECT root, level, fastroot, fastlevel FROM bt_metap('of_btree')`,
   hash: `SELECT itemoffset, ctid::text, data::text FROM hash_page_items(get_raw_page('of_hash', 1))`,
-  gin: `SELECT first_tid::text, nbytes, tids::text[] AS tids FROM gin_leafpage_items(get_raw_page('of_gin', 3))`,
+  gin: `SELECT first_tid::text, nbytes, tids::text[] AS tids FROM gin_leafpage_items(get_raw_page('of_gin', 2))`,
   brin: `SELECT pages::text FROM brin_revmap_data(get_raw_page('of_brin', 1)) WHERE pages <> '(0,0)'`,
   visible: `SELECT blkno::int, all_visible, all_frozen FROM pg_visibility_map('rows_of')`,
 };
@@ -164,19 +167,21 @@ describe('page show', () => {
     ).toEqual(inspected['hash']);
     expect((await showOne('of_hash', 0)).contents).toMatchObject({
       magic: 0x6440640,
-      tuples: 2995,
+      tuples: 2996,
       version: 4,
     });
   });
 
   test('gin pages', async () => {
-    const leaf = await showOne('of_gin', 3);
+    const leaf = await showOne('of_gin', 2);
     expect(leaf).toMatchObject({ kind: 'gin', special: { flags: ['DATA', 'LEAF', 'COMPRESSED'] } });
     const segments = inspected['gin']?.map((row) => row['tids']);
     expect(leaf.contents?.['segments']).toEqual(segments);
     const entries = await showOne('of_gin', 1);
     expect(
-      entries.items?.map(({ fields }) => fields?.['postingTree'] ?? (fields?.['tids'] as string[]).length),
+      entries.items?.filter(
+        ({ fields }) => Number(fields?.['postingTree']) > 0 || Array.isArray(fields?.['tids']),
+      ),
     ).toHaveLength(11);
     expect((await showOne('of_gin', 0)).contents).toMatchObject({ version: 2, entries: '11' });
   });
@@ -185,7 +190,7 @@ describe('page show', () => {
     const gist = await show('of_gist');
     expect(gist.every(({ kind }) => kind === 'gist')).toBe(true);
     const leafTids = gist
-      .filter(({ special }) => (special?.['flags'] as string[]).includes('LEAF'))
+      .filter(({ special }) => String(special?.['flags']).split(',').includes('LEAF'))
       .flatMap(({ items }) => items?.map(({ fields }) => fields?.['tid']) ?? []);
     expect(new Set(leafTids).size).toBe(2996);
     const spgist = await show('of_spgist');
@@ -220,7 +225,8 @@ describe('page show', () => {
       ['allVisible', 'all_visible'],
       ['allFrozen', 'all_frozen'],
     ] as const) {
-      const blocks = (map.contents?.[ours] as string[]).flatMap((range) => {
+      const ranges = map.contents?.[ours] as string[];
+      const blocks = ranges.flatMap((range) => {
         const [from, to = from] = range.split('-').map(Number) as [number, number?];
         return Array.from({ length: to - from + 1 }, (_, index) => from + index);
       });
@@ -278,9 +284,9 @@ describe('page show', () => {
     const lines = out.trimEnd().split('\n');
     expect(lines[0]).toBe('block 0, main fork: heap');
     expect(lines).toHaveLength(2 + (inspected['heap'] ?? []).length);
-    expect(out).toMatch(/\n {5}1 unused\n/);
-    expect(out).toMatch(
-      /\n +\d+ normal at \d+, \d+ bytes: xmin 2, xmax 0|xmin \d+, xmax \d+, cid \d+, ctid \(0,\d+\), /,
+    expect(lines).toContain('     2 unused');
+    expect(lines[2]).toMatch(
+      /^ {5}1 normal at \d+, 85 bytes: xmin \d+, xmax 0, cid 0, ctid \(0,1\), attributes 4, infomask \[HASVARWIDTH, /,
     );
   });
 

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { HEAP_XMIN_COMMITTED, TUPLE_INFOMASK } from '../../src/postgres/page/heap-tuple.ts';
 import { lineItemOffset, linePointerOffset, Page } from '../../src/postgres/page/page.ts';
-import { XLOG_HEAP_DELETE, XLOG_HEAP_INIT_PAGE, XLOG_HEAP_INSERT } from '../../src/postgres/rmgr/heap.ts';
+import {
+  XLOG_HEAP_DELETE,
+  XLOG_HEAP_INIT_PAGE,
+  XLOG_HEAP_INSERT,
+} from '../../src/postgres/rmgr/heap-layout.ts';
 import { RM_HEAP } from '../../src/postgres/rmgr/resource-manager.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { encodeRecord } from '../../src/postgres/wal/record-writer.ts';
@@ -24,14 +28,14 @@ const insertRecord = encodeRecord(
     resourceManager: RM_HEAP,
     info: XLOG_HEAP_INSERT | XLOG_HEAP_INIT_PAGE,
     xid: 700,
-    mainData: new ByteWriter().u16(1).u8(0).bytes(),
+    mainData: new ByteWriter().u16(1).u8(0).finish(),
     blocks: [
       {
         ...place,
         blockId: 0,
         blockNumber: 7,
         willInitialize: true,
-        data: new ByteWriter().u16(1).u16(0x0800).u8(24).u8(0).u32(42).bytes(),
+        data: new ByteWriter().u16(1).u16(0x0800).u8(24).u8(0).u32(42).finish(),
       },
     ],
   },
@@ -43,7 +47,7 @@ const deleteRecord = encodeRecord(
     resourceManager: RM_HEAP,
     info: XLOG_HEAP_DELETE,
     xid: 700,
-    mainData: new ByteWriter().u32(700).u16(9).u8(0).u8(0).bytes(),
+    mainData: new ByteWriter().u32(700).u16(9).u8(0).u8(0).finish(),
     blocks: [{ ...place, blockId: 0, blockNumber: 7 }],
   },
   LSN,
@@ -103,7 +107,7 @@ test('the expected page: equal, different under the mask or only without it', as
   expect((await runVarve('wal', 'redo-file', masked)).out).toContain('but only in what the mask hides');
 
   const other = result.slice();
-  other[8190] = 0xee;
+  other[8186] = 0xee;
   const differing = writeCase('differing', { ...plainCase, expected: other, note: 'a note\u001b[31m' });
   expect(await runVarveJson('wal', 'redo-file', differing)).toMatchObject({
     code: 1,

@@ -15,9 +15,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { formatLsn, parseLsn } from '../../src/base/lsn.ts';
+import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { formatSegmentName, parseSegmentName } from '../../src/postgres/wal/segment-name.ts';
+import { WalWriter } from '../../src/postgres/wal/wal-writer.ts';
 import { StockPostgres } from '../support/stock-postgres.ts';
 import { runVarve, runVarveJson, startVarve } from '../support/varve-command.ts';
 
@@ -53,6 +55,9 @@ interface Report {
     readonly offset: number;
   };
 }
+
+// Each test starts several processes.
+vi.setConfig({ testTimeout: 60_000 });
 
 const directory = mkdtempSync(join(tmpdir(), 'varve-wal-commands-'));
 const wal = join(directory, 'pg_wal');
@@ -164,7 +169,7 @@ describe('wal dump', () => {
     }));
     expect(ours).toEqual(inspected.map((row) => ({ ...row, xid: String(row['xid']) })));
     expect(values.every((record) => !('bodyError' in record))).toBe(true);
-  }, 60_000);
+  });
 
   test('a line shows the record, its body and its blocks, and nothing that moves the cursor', async () => {
     const { code, out } = await runVarve(
@@ -402,7 +407,7 @@ describe('wal verify', () => {
     const dumped = await runVarveJson('wal', 'dump', copy);
     expect(dumped.code).toBe(8);
     expect(dumped.values).toHaveLength(5000);
-  }, 60_000);
+  });
 
   test('zeros in the middle are damage', async () => {
     const copy = copyWal('hole');
@@ -448,6 +453,40 @@ describe('wal verify', () => {
     expect(recycled).toMatchObject({ code: 0, report: { end: { kind: 'recycled' } } });
     expect(parseLsn(recycled.report.end.lsn)).toBeLessThanOrEqual(
       Math.floor(end / SEGMENT_BYTES) * SEGMENT_BYTES,
+    );
+  });
+
+  test('a record that cannot be decoded is named, and the rest is read', async () => {
+    const segmentBytes = SEGMENT_BYTES;
+    const startLsn = segmentBytes * 3;
+    const writer = new WalWriter({
+      version: POSTGRES_17,
+      segmentBytes,
+      systemIdentifier: 7n,
+      timelineId: 1,
+      startLsn,
+      previousLsn: 0,
+    });
+    const noop = { resourceManager: 0, info: 0x20, mainData: new Uint8Array(4) };
+    writer.append(noop);
+    const custom = writer.append({ resourceManager: 200, info: 0x10, mainData: new Uint8Array(9) });
+    // An XLOG NEXTOID without its OID.
+    const cut = writer.append({ resourceManager: 0, info: 0x30, mainData: new Uint8Array(2) });
+    writer.append(noop);
+    const path = join(directory, 'undecodable');
+    writeFileSync(path, writer.take());
+    const { code, values, error } = await verify(path);
+    expect(code).toBe(8);
+    expect(values).toMatchObject([
+      { undecodable: { lsn: formatLsn(custom.startLsn), file: path, resourceManager: 'custom200' } },
+      { undecodable: { lsn: formatLsn(cut.startLsn), resourceManager: 'XLOG', kind: 'NEXTOID' } },
+      { records: 4, undecodable: 2, end: { kind: 'files' } },
+    ]);
+    expect(error).toMatchObject({ code: 'UNDECODABLE_RECORDS' });
+    const dumped = await runVarve('wal', 'dump', path);
+    expect(dumped.code).toBe(0);
+    expect(dumped.out).toMatch(
+      /desc: UNKNOWN \(0x10\) \(cannot be decoded: no replay is known for this record\)\n/,
     );
   });
 

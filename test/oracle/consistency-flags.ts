@@ -75,7 +75,8 @@ export class ConsistencyFlags {
       // What a crash has torn is the end of the WAL.
       if (!(error instanceof CorruptionError)) throw error;
     }
-    this.#patches.push(...this.#write(changes, segmentBytes, place.timelineId));
+    // One by one: a long recovery has more of them than a call can have arguments.
+    for (const patch of this.#write(changes, segmentBytes, place.timelineId)) this.#patches.push(patch);
   }
 
   /** Makes the WAL what the server wrote. */

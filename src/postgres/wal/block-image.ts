@@ -33,7 +33,12 @@ function decompressImage(record: DecodedRecord, blockId: number, wanted: number)
     scratch.set(image);
     return image.length;
   } catch (error) {
-    throw new CorruptionError('BAD_PAGE_IMAGE', 'the zstd image cannot be decompressed', { lsn: record.startLsn }, error);
+    throw new CorruptionError(
+      'BAD_PAGE_IMAGE',
+      'the zstd image cannot be decompressed',
+      { lsn: record.startLsn },
+      error,
+    );
   }
 }
 
@@ -44,7 +49,8 @@ function decompressImage(record: DecodedRecord, blockId: number, wanted: number)
  * @throws CorruptionError where the image does not give exactly one page.
  */
 export function restoreBlockImage(record: DecodedRecord, blockId: number, page: Page): void {
-  if (!record.hasBlock(blockId) || record.blockHasImage[blockId] === 0) fail(record, blockId, 'there is none');
+  if (!record.hasBlock(blockId) || record.blockHasImage[blockId] === 0)
+    fail(record, blockId, 'there is none');
   const { version, bytes } = record;
   const holeOffset = record.blockHoleOffset[blockId] as number;
   const holeLength = record.blockHoleLength[blockId] as number;

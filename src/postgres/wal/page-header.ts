@@ -38,7 +38,10 @@ export const SEGMENT_BYTES_DEFAULT: number = 16 * 1024 * 1024;
 /** True for a power of two from 1 MiB to 1 GiB. */
 export function isSegmentSize(bytes: number): boolean {
   return (
-    Number.isInteger(bytes) && bytes >= SEGMENT_BYTES_MIN && bytes <= SEGMENT_BYTES_MAX && Number.isInteger(Math.log2(bytes))
+    Number.isInteger(bytes) &&
+    bytes >= SEGMENT_BYTES_MIN &&
+    bytes <= SEGMENT_BYTES_MAX &&
+    Number.isInteger(Math.log2(bytes))
   );
 }
 

@@ -1,5 +1,5 @@
-import { AssertionError } from '../../base/errors.ts';
 import { crc32c } from '../../base/crc32c.ts';
+import { AssertionError } from '../../base/errors.ts';
 import { writeLsn } from '../../base/lsn.ts';
 import {
   BLOCK_FORK_MASK,
@@ -135,7 +135,8 @@ export function encodeRecord(record: RecordToWrite, previousLsn: number): Uint8A
   if (record.topLevelXid !== undefined) length += 1 + 4;
   let lastId = -1;
   for (const block of blocks) {
-    if (block.blockId <= lastId || block.blockId > BLOCK_ID_MAX) throw new AssertionError('block ids must ascend');
+    if (block.blockId <= lastId || block.blockId > BLOCK_ID_MAX)
+      throw new AssertionError('block ids must ascend');
     lastId = block.blockId;
     length += blockHeaderLength(block) + (block.data?.length ?? 0) + (block.image?.bytes.length ?? 0);
   }

@@ -23,11 +23,17 @@ export function isSegmentName(name: string): boolean {
 }
 
 /** The timeline and the segment number that a file name stands for. Throws BadRequestError for any other name. */
-export function parseSegmentName(name: string, segmentBytes: number): { timelineId: number; segment: number } {
+export function parseSegmentName(
+  name: string,
+  segmentBytes: number,
+): { timelineId: number; segment: number } {
   const low = Number.parseInt(name.slice(16), 16);
   const segmentsPerId = SEGMENT_ID_RANGE / segmentBytes;
   if (!isSegmentName(name) || low >= segmentsPerId) {
-    throw new BadRequestError('BAD_SEGMENT_NAME', `"${name}" is not the name of a WAL segment of ${segmentBytes} bytes`);
+    throw new BadRequestError(
+      'BAD_SEGMENT_NAME',
+      `"${name}" is not the name of a WAL segment of ${segmentBytes} bytes`,
+    );
   }
   return {
     timelineId: Number.parseInt(name.slice(0, 8), 16),

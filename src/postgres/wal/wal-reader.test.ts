@@ -67,13 +67,20 @@ describe('a WAL reader', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 0, max: 3 * MIB }),
-        fc.array(fc.oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 7000, max: 40_000 })), { maxLength: 60 }),
+        fc.array(fc.oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 7000, max: 40_000 })), {
+          maxLength: 60,
+        }),
         fc.array(fc.integer({ min: 1, max: 20_000 }), { minLength: 1, maxLength: 6 }),
         (start, lengths, sizes) => {
           const wal = writer(start - (start % 8));
           const startLsn = wal.nextLsn;
           const written = lengths.map((length, index) => append(wal, index + 3, length));
-          const { seen, reader } = readAll(wal.take(), wal.baseLsn, { startLsn, systemIdentifier: 42n }, sizes);
+          const { seen, reader } = readAll(
+            wal.take(),
+            wal.baseLsn,
+            { startLsn, systemIdentifier: 42n },
+            sizes,
+          );
           expect(seen).toEqual(written);
           if (written.length === 0) return;
           expect(reader.position).toBe(wal.position);
@@ -86,7 +93,9 @@ describe('a WAL reader', () => {
 
   test('finds the first record at or after any LSN', () => {
     const wal = writer(MIB);
-    const written = [10, 20_000, 5, 8100, 8100, 0, 60_000, 1].map((length, index) => append(wal, index + 3, length));
+    const written = [10, 20_000, 5, 8100, 8100, 0, 60_000, 1].map((length, index) =>
+      append(wal, index + 3, length),
+    );
     const bytes = wal.take();
     for (let lsn = MIB; lsn < wal.position; lsn += 97) {
       const { seen } = readAll(bytes, wal.baseLsn, { startLsn: lsn, mode: 'search' }, [4000, 9000]);
@@ -104,7 +113,11 @@ describe('a WAL reader', () => {
       const bytes = wal.take();
       if (!pagesHaveHeaders) bytes.fill(0, switched.endLsn - MIB, MIB);
       const { seen } = readAll(bytes, MIB, { startLsn: MIB + 40 }, [1, 7, 50_000]);
-      expect(seen.map((record) => record.startLsn)).toEqual([first.startLsn, switched.startLsn, second.startLsn]);
+      expect(seen.map((record) => record.startLsn)).toEqual([
+        first.startLsn,
+        switched.startLsn,
+        second.startLsn,
+      ]);
       expect(seen[1]?.endLsn).toBe(2 * MIB);
     }
   });
@@ -112,7 +125,10 @@ describe('a WAL reader', () => {
   test('drops a record that was given up after a crash, and checks who says so', () => {
     const wal = writer(MIB);
     const first = append(wal, 3, 100);
-    const lost = encodeRecord({ resourceManager: RM_LOGICAL_MESSAGE, info: 0, mainData: new Uint8Array(30_000) }, first.startLsn);
+    const lost = encodeRecord(
+      { resourceManager: RM_LOGICAL_MESSAGE, info: 0, mainData: new Uint8Array(30_000) },
+      first.startLsn,
+    );
     const lostStart = wal.appendAborted(lost, 20_000);
     const body = new Uint8Array(16);
     new DataView(body.buffer).setBigUint64(0, BigInt(lostStart), true);
@@ -121,14 +137,20 @@ describe('a WAL reader', () => {
     const bytes = wal.take();
     for (const sizes of [[bytes.length], [1], [8192], [333, 12_345]]) {
       const { seen } = readAll(bytes, MIB, { startLsn: MIB + 40 }, sizes);
-      expect(seen.map((record) => record.startLsn)).toEqual([first.startLsn, marker.startLsn, after.startLsn]);
+      expect(seen.map((record) => record.startLsn)).toEqual([
+        first.startLsn,
+        marker.startLsn,
+        after.startLsn,
+      ]);
     }
     const wrong = writer(MIB);
     append(wrong, 3, 100);
     wrong.appendAborted(lost, 20_000);
     new DataView(body.buffer).setBigUint64(0, BigInt(lostStart) + 8n, true);
     wrong.append({ resourceManager: RM_XLOG, info: 0xd0, mainData: body });
-    expect(() => readAll(wrong.take(), MIB, { startLsn: MIB + 40 })).toThrow(/was given up, but 0\/1000B0 is named/);
+    expect(() => readAll(wrong.take(), MIB, { startLsn: MIB + 40 })).toThrow(
+      /was given up, but 0\/1000B0 is named/,
+    );
   });
 
   test('stops at zeros, between records, at a page and within a record', () => {
@@ -152,7 +174,13 @@ describe('a WAL reader', () => {
     const bytes = wal.take();
     const damaged = (written[2]?.startLsn ?? 0) - MIB + 3000;
     bytes[damaged] = (bytes[damaged] as number) ^ 0x10;
-    const reader = new WalReader({ version: POSTGRES_17, segmentBytes: MIB, startLsn: MIB + 40, workspace, file: 'x' });
+    const reader = new WalReader({
+      version: POSTGRES_17,
+      segmentBytes: MIB,
+      startLsn: MIB + 40,
+      workspace,
+      file: 'x',
+    });
     reader.feed(bytes, 40);
     expect(reader.next()).toBe(true);
     expect(reader.next()).toBe(true);

@@ -138,7 +138,12 @@ export class WalWriter {
 
   #writeHeader(pageLsn: number, flags: number, remainingLength: number): void {
     this.#reserve(pageLsn + LONG_HEADER_BYTES);
-    writeWalPageHeader(this.#view, pageLsn - this.#base, { ...this.#options, pageLsn, flags, remainingLength });
+    writeWalPageHeader(this.#view, pageLsn - this.#base, {
+      ...this.#options,
+      pageLsn,
+      flags,
+      remainingLength,
+    });
   }
 
   #reserve(endLsn: number): void {
