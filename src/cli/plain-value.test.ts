@@ -19,7 +19,7 @@ test('text', () => {
     redo: 0x28,
     flags: 8,
     time: 0n,
-    commitTime: 1_000_000n,
+    commitTime: 1_000_000_000_000n,
     locator: { tablespace: 1663, database: 5, relation: 16384 },
     none: [],
     absent: undefined,
@@ -28,7 +28,7 @@ test('text', () => {
     inner: { offsets: [1, 2] },
   };
   expect(fieldsText(fields)).toBe(
-    'redo 0/28, flags 0x08, time 0, commitTime 2000-01-01T00:00:01.000Z, locator 1663/5/16384, ' +
+    'redo 0/28, flags 0x08, time 0, commitTime 2000-01-12T13:46:40.000Z, locator 1663/5/16384, ' +
       'rightLink none, xid 4294967295, inner {offsets [1, 2]}',
   );
   expect(toText(Array.from({ length: 62 }, () => 1))).toMatch(/, 1, and 2 more\]$/);

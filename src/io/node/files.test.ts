@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { run } from '../../../test/support/cluster-template.ts';
 import { VarveError } from '../../base/errors.ts';
 import { nodeFiles } from './files.ts';
 
@@ -12,7 +12,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 const file = join(directory, 'file');
 writeFileSync(file, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
 const pipe = join(directory, 'pipe');
-execFileSync('mkfifo', [pipe]);
+await run('mkfifo', [pipe]);
 symlinkSync('circle', join(directory, 'circle'));
 
 async function refusal(action: Promise<unknown>): Promise<unknown> {

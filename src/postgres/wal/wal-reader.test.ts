@@ -217,4 +217,75 @@ describe('a WAL reader', () => {
     const limit = { startLsn: MIB, recordBytesMax: 4000 };
     expect(() => readAll(good, MIB, limit)).toThrow(/longer than the limit/);
   });
+
+  test.each([1, 2, 16, 64, 1024])('crosses segments of %i MiB, and nothing else as if it were one', (mib) => {
+    const segmentBytes = mib * MIB;
+    const wal = writer(3 * segmentBytes - 20_000, segmentBytes);
+    const startLsn = wal.nextLsn;
+    const written = [100, 9000, 9000, 30_000, 5].map((length, index) => append(wal, index + 3, length));
+    const { seen } = readAll(wal.take(), wal.baseLsn, { startLsn, segmentBytes }, [5000]);
+    expect(seen).toEqual(written);
+    expect(written.at(-1)?.endLsn).toBeGreaterThan(3 * segmentBytes);
+    if (mib === 1) return;
+    expect(() => readAll(wal.take(), wal.baseLsn, { startLsn, segmentBytes: MIB })).toThrow(
+      /the segments have/,
+    );
+  });
+
+  test('shares its workspace with other readers, one batch at a time', () => {
+    const streams = [1, 2, 3].map((number) => {
+      const wal = writer(number * MIB);
+      const written = [100, 9000, 70, 20_000, 1].map((length, index) =>
+        append(wal, number * 100 + index, length),
+      );
+      const reader = new WalReader({
+        version: POSTGRES_17,
+        segmentBytes: MIB,
+        startLsn: number * MIB,
+        workspace,
+      });
+      return { bytes: wal.take(), base: wal.baseLsn, written, reader, seen: [] as number[] };
+    });
+    const record = new DecodedRecord(POSTGRES_17);
+    for (let step = 0; step < 60; step++) {
+      for (const { bytes, base, reader, seen } of streams) {
+        const start = reader.position - base;
+        reader.feed(bytes, start, Math.min(bytes.length, start + 700));
+        while (reader.next()) {
+          reader.decode(record);
+          seen.push(record.xid);
+        }
+      }
+    }
+    for (const { written, seen } of streams) expect(seen).toEqual(written.map(({ xid }) => xid));
+  });
+
+  test('says so when another reader takes the workspace too early', () => {
+    const wal = writer(MIB);
+    for (let index = 0; index < 3; index++) append(wal, index + 3, 10);
+    const bytes = wal.take();
+    const options = { version: POSTGRES_17, segmentBytes: MIB, startLsn: MIB, workspace };
+    const [first, second] = [new WalReader(options), new WalReader(options)];
+    first.feed(bytes);
+    expect(first.next()).toBe(true);
+    second.feed(bytes);
+    expect(second.next()).toBe(true);
+    expect(() => first.next()).toThrow(/took the WAL workspace/);
+    expect(() => second.feed(bytes)).toThrow(/fed before it had given all its records/);
+  });
+
+  test('gives the memory back that a huge record has taken', () => {
+    const own = new WalWorkspace();
+    const wal = writer(MIB, 16 * MIB);
+    const huge = append(wal, 3, 40 * MIB);
+    const small = append(wal, 4, 10);
+    const before = own.bytes.length;
+    const options = { startLsn: MIB, segmentBytes: 16 * MIB, workspace: own };
+    const { seen, reader } = readAll(wal.take(), wal.baseLsn, options, [128 * 1024]);
+    expect(seen).toEqual([huge, small]);
+    append(wal, 5, 10);
+    reader.feed(wal.take(), reader.position - wal.baseLsn);
+    reader.next();
+    expect(own.bytes.length).toBe(before);
+  });
 });

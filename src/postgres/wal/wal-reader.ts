@@ -1,25 +1,16 @@
 import { AssertionError, BadRequestError, CorruptionError } from '../../base/errors.ts';
-import { formatLsn, LSN_HIGH_LIMIT } from '../../base/lsn.ts';
+import { formatLsn } from '../../base/lsn.ts';
 import { RM_XLOG } from '../rmgr/resource-manager.ts';
-import type { PostgresVersion } from '../versions/version.ts';
 import type { DecodedRecord } from './decoded-record.ts';
 import {
   isSegmentSize,
   LONG_HEADER_BYTES,
   SHORT_HEADER_BYTES,
-  WAL_HEADER_BLOCK_SIZE,
   WAL_HEADER_INFO,
-  WAL_HEADER_MAGIC,
-  WAL_HEADER_PAGE_ADDRESS,
   WAL_HEADER_REMAINING_LENGTH,
-  WAL_HEADER_SEGMENT_SIZE,
-  WAL_HEADER_SYSTEM_IDENTIFIER,
-  WAL_HEADER_TIMELINE,
-  WAL_PAGE_ALL_FLAGS,
   WAL_PAGE_BYTES,
   WAL_PAGE_FIRST_IS_CONTRECORD,
   WAL_PAGE_FIRST_IS_OVERWRITE_CONTRECORD,
-  WAL_PAGE_LONG_HEADER,
 } from './page-header.ts';
 import {
   RECORD_BYTES_MAX,
@@ -28,6 +19,8 @@ import {
   RECORD_PREVIOUS,
   RECORD_RESOURCE_MANAGER,
 } from './record-header.ts';
+import { UnfinishedRecord } from './unfinished-record.ts';
+import { WalPageChecker, type WalPageExpectations } from './wal-page-checker.ts';
 import { BATCH_RECORDS_MAX, DATA_START, WalWorkspace } from './workspace.ts';
 
 /** A batch ends with the first record that takes it past this many bytes. */
@@ -38,22 +31,13 @@ const XLOG_OVERWRITE_CONTRECORD = 0xd0;
 /** Where the fragment header of a record without blocks ends and its main data begins: id and one length byte. */
 const SHORT_MAIN_DATA: number = RECORD_HEADER_BYTES + 2;
 
-export interface WalReaderOptions {
-  readonly version: PostgresVersion;
-  /** WAL segment size in bytes, a power of two from 1 MiB to 1 GiB. */
-  readonly segmentBytes: number;
+export interface WalReaderOptions extends WalPageExpectations {
   /**
    * Where to begin. In `exact` mode the start of a record (or of its page); in `search` mode any LSN: the first
    * record that starts at or after it is the first that `next` shows.
    */
   readonly startLsn: number;
   readonly mode?: 'exact' | 'search';
-  /** Refuse pages of another cluster. Unknown: whatever the first long header says is demanded of the others. */
-  readonly systemIdentifier?: bigint;
-  /** Refuse pages of another timeline. */
-  readonly timelineId?: number;
-  /** A name for the source, to be shown in errors. */
-  readonly file?: string;
   /** Refuse longer records. PostgreSQL's own limit, 1020 MiB, unless told otherwise. */
   readonly recordBytesMax?: number;
   /** Shared by readers of one thread; a reader makes its own if none is given. */
@@ -94,12 +78,9 @@ export class WalReader {
   /** Set when zeros were found where WAL could go on. Nothing after it is looked at. */
   end: WalEnd | undefined = undefined;
 
-  readonly #version: PostgresVersion;
   readonly #segmentBytes: number;
-  readonly #file: string | undefined;
   readonly #recordBytesMax: number;
-  readonly #timelineId: number | undefined;
-  #systemIdentifier: bigint | undefined;
+  readonly #checker: WalPageChecker;
 
   /** The chunk that is being read, and how far. */
   #chunk: Uint8Array = new Uint8Array(0);
@@ -122,11 +103,8 @@ export class WalReader {
   /** No record boundary has been seen yet. */
   #searching: boolean;
 
-  /** The first bytes of a record that the end of a batch has cut off. */
-  #carry: Uint8Array = new Uint8Array(256);
-  #carryView: DataView = new DataView(this.#carry.buffer);
-  #carryLength = 0;
-  /** Where the record in progress started, be it here or in the arena. */
+  readonly #unfinished = new UnfinishedRecord();
+  /** Where the record in progress started, be it there or in the arena. */
   #unfinishedStart = 0;
 
   /** Start of the last whole record, which the next one must name; negative while unknown. */
@@ -137,9 +115,7 @@ export class WalReader {
   #lastEnd: number;
   #failure: Error | undefined;
 
-  // The batch: records whose CRC has been checked.
-  readonly #starts: Float64Array = new Float64Array(BATCH_RECORDS_MAX);
-  readonly #ends: Float64Array = new Float64Array(BATCH_RECORDS_MAX);
+  // The batch in the workspace: records whose CRC has been checked.
   #batchCount = 0;
   #batchIndex = 0;
 
@@ -159,12 +135,9 @@ export class WalReader {
       );
     }
     this.workspace = options.workspace ?? new WalWorkspace();
-    this.#version = options.version;
+    this.#checker = new WalPageChecker(options);
     this.#segmentBytes = options.segmentBytes;
-    this.#file = options.file;
     this.#recordBytesMax = Math.min(options.recordBytesMax ?? RECORD_BYTES_MAX, RECORD_BYTES_MAX);
-    this.#timelineId = options.timelineId;
-    this.#systemIdentifier = options.systemIdentifier;
     const { startLsn } = options;
     if (!Number.isSafeInteger(startLsn) || startLsn < 0) {
       throw new BadRequestError('BAD_LSN', `${startLsn} is not an LSN`);
@@ -212,8 +185,8 @@ export class WalReader {
         const offset = this.workspace.offsets[index] as number;
         this.recordOffset = offset;
         this.recordLength = this.workspace.view.getUint32(offset, true);
-        this.startLsn = this.#starts[index] as number;
-        this.endLsn = this.#ends[index] as number;
+        this.startLsn = this.workspace.startLsns[index] as number;
+        this.endLsn = this.workspace.endLsns[index] as number;
         this.#lastEnd = this.endLsn;
         if (this.startLsn >= this.#showFrom) return true;
         continue;
@@ -266,7 +239,10 @@ export class WalReader {
     }
     const good = workspace.verify(this.#batchCount);
     if (good < this.#batchCount) {
-      this.#failure = this.#corrupt('the CRC of the record is wrong', this.#starts[good] as number);
+      this.#failure = this.#checker.corrupt(
+        'the CRC of the record is wrong',
+        workspace.startLsns[good] as number,
+      );
       this.end = undefined;
       this.#batchCount = good;
     }
@@ -291,8 +267,8 @@ export class WalReader {
         this.#walk = this.#arenaEnd + (rest === 0 ? 0 : 8 - rest);
         this.#rebase();
       }
-    } else if (this.#carryLength > 0) {
-      this.#continueCarried(length);
+    } else if (this.#unfinished.length > 0) {
+      this.#continueUnfinished(length);
     } else {
       this.#takeBody(length);
     }
@@ -332,21 +308,25 @@ export class WalReader {
       this.#stop(this.#inRecord() ? this.#unfinishedStart : pageLsn, 'the page has not been written yet');
       return;
     }
-    this.#checkHeader(pageLsn, length);
+    this.#checker.check(view, pageLsn, length);
     const info = view.getUint16(WAL_HEADER_INFO, true);
     const remaining = view.getUint32(WAL_HEADER_REMAINING_LENGTH, true);
     if ((info & WAL_PAGE_FIRST_IS_OVERWRITE_CONTRECORD) !== 0) {
       this.#giveUpRecord(pageLsn, info, remaining);
     } else if ((info & WAL_PAGE_FIRST_IS_CONTRECORD) === 0) {
       if (remaining !== 0)
-        throw this.#corrupt(`the page goes on with no record but announces ${remaining} bytes`, pageLsn);
-      if (this.#inRecord()) throw this.#corrupt('the page does not go on with the record before it', pageLsn);
+        throw this.#checker.corrupt(
+          `the page goes on with no record but announces ${remaining} bytes`,
+          pageLsn,
+        );
+      if (this.#inRecord())
+        throw this.#checker.corrupt('the page does not go on with the record before it', pageLsn);
       if (this.#skipRemaining > 0)
-        throw this.#corrupt('the page does not go on with the record before it', pageLsn);
+        throw this.#checker.corrupt('the page does not go on with the record before it', pageLsn);
     } else if (this.#searching) {
-      if (remaining === 0) throw this.#corrupt('the page goes on with a record of 0 bytes', pageLsn);
+      if (remaining === 0) throw this.#checker.corrupt('the page goes on with a record of 0 bytes', pageLsn);
       if (this.#skipRemaining > 0 && this.#skipRemaining !== remaining) {
-        throw this.#corrupt(
+        throw this.#checker.corrupt(
           `${remaining} bytes of the record are announced, ${this.#skipRemaining} are missing`,
           pageLsn,
         );
@@ -357,7 +337,10 @@ export class WalReader {
     } else {
       const missing = this.#missingBytes();
       if (missing !== remaining) {
-        throw this.#corrupt(`${remaining} bytes of a record are announced, ${missing} are missing`, pageLsn);
+        throw this.#checker.corrupt(
+          `${remaining} bytes of a record are announced, ${missing} are missing`,
+          pageLsn,
+        );
       }
     }
     this.#searching = false;
@@ -370,131 +353,60 @@ export class WalReader {
     return true;
   }
 
-  #checkHeader(pageLsn: number, length: number): void {
-    const view = this.#headerView;
-    const magic = view.getUint16(WAL_HEADER_MAGIC, true);
-    const info = view.getUint16(WAL_HEADER_INFO, true);
-    const high = view.getUint32(WAL_HEADER_PAGE_ADDRESS + 4, true);
-    const address = high * TWO_POW_32 + view.getUint32(WAL_HEADER_PAGE_ADDRESS, true);
-    const timelineId = view.getUint32(WAL_HEADER_TIMELINE, true);
-    if (magic !== this.#version.walPageMagic) {
-      throw this.#corrupt(
-        `the page has magic ${magic.toString(16)}, PostgreSQL ${this.#version.major} writes ${this.#version.walPageMagic.toString(16)}`,
-        pageLsn,
-      );
-    }
-    if ((info & ~WAL_PAGE_ALL_FLAGS) !== 0)
-      throw this.#corrupt(`the page has unknown flags ${info}`, pageLsn);
-    if (high >= LSN_HIGH_LIMIT || address !== pageLsn) {
-      throw this.#corrupt(
-        `the page says that it is ${high.toString(16)}/${(address % TWO_POW_32).toString(16)}`,
-        pageLsn,
-      );
-    }
-    if (this.#timelineId !== undefined && timelineId !== this.#timelineId) {
-      throw this.#corrupt(`the page is of timeline ${timelineId}, not ${this.#timelineId}`, pageLsn);
-    }
-    if (((info & WAL_PAGE_LONG_HEADER) !== 0) !== (length === LONG_HEADER_BYTES)) {
-      throw this.#corrupt('long page headers stand at the start of segments and nowhere else', pageLsn);
-    }
-    if (length === LONG_HEADER_BYTES) this.#checkLongHeader(pageLsn);
-  }
-
-  #checkLongHeader(pageLsn: number): void {
-    const view = this.#headerView;
-    const segmentBytes = view.getUint32(WAL_HEADER_SEGMENT_SIZE, true);
-    const blockBytes = view.getUint32(WAL_HEADER_BLOCK_SIZE, true);
-    const systemIdentifier = view.getBigUint64(WAL_HEADER_SYSTEM_IDENTIFIER, true);
-    if (segmentBytes !== this.#segmentBytes) {
-      throw this.#corrupt(`the segments have ${segmentBytes} bytes, not ${this.#segmentBytes}`, pageLsn);
-    }
-    if (blockBytes !== WAL_PAGE_BYTES) {
-      throw this.#corrupt(`the WAL pages have ${blockBytes} bytes, not ${WAL_PAGE_BYTES}`, pageLsn);
-    }
-    this.#systemIdentifier ??= systemIdentifier;
-    if (systemIdentifier !== this.#systemIdentifier) {
-      throw this.#corrupt(
-        `the page is of system ${systemIdentifier}, not ${this.#systemIdentifier}`,
-        pageLsn,
-      );
-    }
-  }
-
   /** A record that a crash cut off was given up: the page begins with the record that says so. */
   #giveUpRecord(pageLsn: number, info: number, remaining: number): void {
     if ((info & WAL_PAGE_FIRST_IS_CONTRECORD) !== 0 || remaining !== 0) {
-      throw this.#corrupt('the page both gives up the record before it and goes on with it', pageLsn);
+      throw this.#checker.corrupt('the page both gives up the record before it and goes on with it', pageLsn);
     }
     if (this.#inRecord()) this.#overwritten = this.#unfinishedStart;
     this.#expectOverwrite = true;
     this.#skipRemaining = 0;
-    this.#carryLength = 0;
+    this.#unfinished.clear();
     // Drop what the arena has of it.
     this.#walk = this.#arenaEnd;
   }
 
   /** True within a record of which some bytes have been read. */
   #inRecord(): boolean {
-    return this.#carryLength > 0 || this.#walk < this.#arenaEnd;
+    return this.#unfinished.length > 0 || this.#walk < this.#arenaEnd;
   }
 
   /** Bytes that the record in progress still needs; 0 between records. */
   #missingBytes(): number {
-    if (this.#carryLength > 0) return this.#carryView.getUint32(0, true) - this.#carryLength;
+    if (this.#unfinished.length > 0) return this.#unfinished.totalLength - this.#unfinished.length;
     const have = this.#arenaEnd - this.#walk;
     return have > 0 ? this.workspace.view.getUint32(this.#walk, true) - have : 0;
   }
 
-  #reserveCarry(length: number): void {
-    if (length <= this.#carry.length) return;
-    const larger = new Uint8Array(Math.max(length, this.#carry.length * 2));
-    larger.set(this.#carry.subarray(0, this.#carryLength));
-    this.#carry = larger;
-    this.#carryView = new DataView(larger.buffer);
-  }
-
   /** At the end of a batch: keeps the bytes of an unfinished record, since the workspace is shared. */
   #setAside(): void {
-    const length = this.#arenaEnd - this.#walk;
-    if (length <= 0 || this.#carryLength > 0) return;
-    this.#reserveCarry(length);
-    this.#carry.set(this.workspace.bytes.subarray(this.#walk, this.#arenaEnd));
-    this.#carryLength = length;
+    if (this.#walk >= this.#arenaEnd || this.#unfinished.length > 0) return;
+    this.#unfinished.append(this.workspace.bytes, this.#walk, this.#arenaEnd);
     this.#walk = this.#arenaEnd;
   }
 
   /** Appends to the record that was set aside, and moves it into the arena once it is whole. */
-  #continueCarried(available: number): void {
-    const wanted =
-      this.#carryLength < 4
-        ? 4
-        : this.#checkTotalLength(this.#carryView.getUint32(0, true), this.#unfinishedStart);
-    const length = Math.min(available, wanted - this.#carryLength);
-    this.#reserveCarry(this.#carryLength + length);
-    this.#carry.set(
-      this.#chunk.subarray(this.#chunkPosition, this.#chunkPosition + length),
-      this.#carryLength,
-    );
-    this.#carryLength += length;
+  #continueUnfinished(available: number): void {
+    const unfinished = this.#unfinished;
+    const start = this.#unfinishedStart;
+    const wanted = unfinished.length < 4 ? 4 : this.#checkTotalLength(unfinished.totalLength, start);
+    const length = Math.min(available, wanted - unfinished.length);
+    unfinished.append(this.#chunk, this.#chunkPosition, this.#chunkPosition + length);
     this.#advance(length);
-    if (this.#carryLength < 4) return;
-    const total = this.#carryView.getUint32(0, true);
+    if (unfinished.length < 4) return;
+    const total = unfinished.totalLength;
     if (total === 0) {
-      this.#stop(this.#unfinishedStart, 'no record has been written here yet');
+      this.#stop(start, 'no record has been written here yet');
       return;
     }
-    if (this.#carryLength < this.#checkTotalLength(total, this.#unfinishedStart)) return;
+    if (unfinished.length < this.#checkTotalLength(total, start)) return;
     this.workspace.reserve(this.#arenaEnd + total);
-    this.workspace.bytes.set(this.#carry.subarray(0, total), this.#arenaEnd);
+    this.workspace.bytes.set(unfinished.bytes.subarray(0, total), this.#arenaEnd);
     this.#walk = this.#arenaEnd;
     this.#arenaEnd += total;
-    this.#carryLength = 0;
-    if (this.#carry.length > BATCH_BYTES) {
-      this.#carry = new Uint8Array(256);
-      this.#carryView = new DataView(this.#carry.buffer);
-    }
+    unfinished.clear();
     this.#rebase();
-    this.#takeRecord(this.#unfinishedStart, total);
+    this.#takeRecord(start, total);
   }
 
   /** Copies body bytes of one page into the arena and finds the records that they complete. */
@@ -541,8 +453,7 @@ export class WalReader {
   #takePlainRecords(fresh: number): void {
     if (this.#expectOverwrite) return;
     const { view, offsets } = this.workspace;
-    const starts = this.#starts;
-    const ends = this.#ends;
+    const { startLsns, endLsns } = this.workspace;
     const arenaEnd = this.#arenaEnd;
     const lsnBase = this.#arenaLsnBase;
     const totalMax = this.#recordBytesMax;
@@ -557,11 +468,11 @@ export class WalReader {
       if (previousHigh * TWO_POW_32 + view.getUint32(walk + RECORD_PREVIOUS, true) !== previousStart) break;
       if (view.getUint8(walk + RECORD_RESOURCE_MANAGER) === RM_XLOG) break;
       offsets[count] = walk;
-      starts[count] = start;
+      startLsns[count] = start;
       previousStart = start;
       walk += (total + 7) & ~7;
       start = lsnBase + walk;
-      ends[count] = start;
+      endLsns[count] = start;
       count++;
     }
     this.#walk = walk;
@@ -570,9 +481,10 @@ export class WalReader {
   }
 
   #checkTotalLength(total: number, start: number): number {
-    if (total < RECORD_HEADER_BYTES) throw this.#corrupt(`a record of ${total} bytes is too short`, start);
+    if (total < RECORD_HEADER_BYTES)
+      throw this.#checker.corrupt(`a record of ${total} bytes is too short`, start);
     if (total > this.#recordBytesMax) {
-      throw this.#corrupt(
+      throw this.#checker.corrupt(
         `a record of ${total} bytes is longer than the limit of ${this.#recordBytesMax}`,
         start,
       );
@@ -582,12 +494,12 @@ export class WalReader {
 
   /** The record at `walk` is whole: checks its back link and puts it into the batch. */
   #takeRecord(start: number, total: number): void {
-    const { view, offsets } = this.workspace;
+    const { view, offsets, startLsns, endLsns } = this.workspace;
     const offset = this.#walk;
     const previousHigh = view.getUint32(offset + RECORD_PREVIOUS + 4, true);
     const previous = previousHigh * TWO_POW_32 + view.getUint32(offset + RECORD_PREVIOUS, true);
     if (this.#previousStart >= 0 ? previous !== this.#previousStart : previous >= start && start > 0) {
-      throw this.#corrupt(`the record names ${formatLsn(previous)} as the one before it`, start);
+      throw this.#checker.corrupt(`the record names ${formatLsn(previous)} as the one before it`, start);
     }
     const aligned = (total + 7) & ~7;
     let end = this.#arenaLsnBase + offset + aligned;
@@ -605,8 +517,8 @@ export class WalReader {
     }
     const index = this.#batchCount++;
     offsets[index] = offset;
-    this.#starts[index] = start;
-    this.#ends[index] = end;
+    startLsns[index] = start;
+    endLsns[index] = end;
     this.#previousStart = start;
   }
 
@@ -614,13 +526,13 @@ export class WalReader {
   #checkOverwrite(offset: number, total: number, start: number, isOverwrite: boolean): void {
     this.#expectOverwrite = false;
     if (!isOverwrite || total < SHORT_MAIN_DATA + 8) {
-      throw this.#corrupt('a page gives up the record before it, but no record says which', start);
+      throw this.#checker.corrupt('a page gives up the record before it, but no record says which', start);
     }
     const { view } = this.workspace;
     const low = view.getUint32(offset + SHORT_MAIN_DATA, true);
     const named = view.getUint32(offset + SHORT_MAIN_DATA + 4, true) * TWO_POW_32 + low;
     if (this.#overwritten >= 0 && named !== this.#overwritten) {
-      throw this.#corrupt(
+      throw this.#checker.corrupt(
         `the record at ${formatLsn(this.#overwritten)} was given up, but ${formatLsn(named)} is named`,
         start,
       );
@@ -630,15 +542,7 @@ export class WalReader {
 
   #stop(lsn: number, reason: string): void {
     this.end = { lsn, reason };
-    this.#carryLength = 0;
+    this.#unfinished.clear();
     this.#walk = this.#arenaEnd;
-  }
-
-  #corrupt(reason: string, lsn: number): CorruptionError {
-    return new CorruptionError(
-      'BAD_WAL',
-      reason,
-      this.#file === undefined ? { lsn } : { file: this.#file, lsn },
-    );
   }
 }

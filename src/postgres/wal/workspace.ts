@@ -47,6 +47,10 @@ export class WalWorkspace {
   view: DataView;
   /** Offsets in `bytes` of the records of the current batch. */
   offsets: Uint32Array;
+  /** LSN of the first byte of each of them. */
+  readonly startLsns: Float64Array = new Float64Array(BATCH_RECORDS_MAX);
+  /** First aligned LSN past each of them. */
+  readonly endLsns: Float64Array = new Float64Array(BATCH_RECORDS_MAX);
   /** The reader whose batch is in here. */
   owner: object | undefined = undefined;
   #memory: WebAssembly.Memory;
