@@ -32,17 +32,17 @@ export function isRecycledPage(header: Uint8Array, pageLsn: number, segments: Wa
 }
 
 /**
- * Looks for WAL behind what seems to be its end at `lsn`: a page of the same file, or the first one of a later file,
- * that says of itself that it is where it is. PostgreSQL writes WAL from front to back, so it leaves no such page.
+ * Looks for WAL behind what seems to be its end: a page at or after `readTo` in the same file, or the first one of a
+ * later file, that says of itself that it is where it is. PostgreSQL writes WAL from front to back, so it leaves no such page.
  *
  * Returns its LSN, or undefined.
  */
 export async function findLaterPage(
   files: Files,
   { segments, segmentBytes, version }: WalSegments,
-  lsn: number,
+  readTo: number,
 ): Promise<number | undefined> {
-  const firstPage = Math.floor(lsn / WAL_PAGE_BYTES) * WAL_PAGE_BYTES + WAL_PAGE_BYTES;
+  const firstPage = Math.ceil(readTo / WAL_PAGE_BYTES) * WAL_PAGE_BYTES;
   const chunk = new Uint8Array(CHUNK_BYTES);
   for (const segment of segments) {
     const { startLsn } = segment;
@@ -50,7 +50,7 @@ export async function findLaterPage(
     await using file = await files.open(segment.path);
     let offset = Math.max(0, firstPage - startLsn);
     // Of files that begin after the end the first page tells enough.
-    const isOwnFile = lsn >= startLsn;
+    const isOwnFile = firstPage > startLsn;
     do {
       const length = await file.read(chunk, 0, isOwnFile ? CHUNK_BYTES : SHORT_HEADER_BYTES, offset);
       for (let at = 0; at + SHORT_HEADER_BYTES <= length; at += WAL_PAGE_BYTES) {

@@ -111,7 +111,8 @@ export class WalSource {
       return this.#judgeDamage(error, reader, file, segment);
     }
     if (reader.end === undefined) return undefined;
-    return this.#endUnlessHole('zeros', reader.end.lsn, reader.end.reason);
+    // Zeros may begin pages after the record that they cut off.
+    return this.#endUnlessHole('zeros', reader.end.lsn, reader.end.reason, reader.position);
   }
 
   /** What looks like damage may be the rest of a file's earlier life, which WAL does not reach yet. */
@@ -126,11 +127,8 @@ export class WalSource {
       const header = new Uint8Array(SHORT_HEADER_BYTES);
       await file.read(header, 0, SHORT_HEADER_BYTES, lsn - segment.startLsn);
       if (isRecycledPage(header, lsn, this.segments)) {
-        return this.#endUnlessHole(
-          'recycled',
-          reader.lastEndLsn,
-          'the next page is left from an earlier use of the file',
-        );
+        const reason = 'the next page is left from an earlier use of the file';
+        return this.#endUnlessHole('recycled', reader.lastEndLsn, reason, lsn);
       }
     }
     throw new CorruptionError(
@@ -142,8 +140,13 @@ export class WalSource {
   }
 
   /** WAL that has its end in the middle of WAL is damaged. */
-  async #endUnlessHole(kind: 'zeros' | 'recycled', lsn: number, reason: string): Promise<WalScanEnd> {
-    const later = await findLaterPage(this.#files, this.segments, lsn);
+  async #endUnlessHole(
+    kind: 'zeros' | 'recycled',
+    lsn: number,
+    reason: string,
+    readTo: number,
+  ): Promise<WalScanEnd> {
+    const later = await findLaterPage(this.#files, this.segments, readTo);
     if (later !== undefined) {
       const place = { ...locateLsn(this.segments, lsn), lsn };
       throw new CorruptionError('WAL_HOLE', `${reason}, but WAL goes on at ${formatLsn(later)}`, place);

@@ -493,6 +493,40 @@ describe('wal verify', () => {
     );
   });
 
+  test('a long record that a crash has cut off is the end, where it begins', async () => {
+    const startLsn = SEGMENT_BYTES * 3;
+    const options = {
+      version: POSTGRES_17,
+      segmentBytes: SEGMENT_BYTES,
+      systemIdentifier: 7n,
+      timelineId: 1,
+    };
+    const writer = new WalWriter({ ...options, startLsn, previousLsn: 0 });
+    const whole = writer.append({ resourceManager: 0, info: 0x20, mainData: new Uint8Array(4) });
+    const long = writer.append({ resourceManager: 0, info: 0x20, mainData: new Uint8Array(100_000).fill(7) });
+    const bytes = new Uint8Array(SEGMENT_BYTES);
+    bytes.set(writer.take().subarray(0, PAGE_BYTES * 5));
+    const path = join(directory, 'cut off');
+    writeFileSync(path, bytes);
+    const { code, report } = await verify(path);
+    expect(code).toBe(0);
+    expect(report).toMatchObject({
+      records: 1,
+      lastLsn: formatLsn(whole.startLsn),
+      end: { kind: 'zeros', lsn: formatLsn(long.startLsn), file: path },
+    });
+    // The same zeros with WAL behind them are damage.
+    const later = new WalWriter({
+      ...options,
+      startLsn: startLsn + PAGE_BYTES * 9,
+      previousLsn: long.startLsn,
+    });
+    later.append({ resourceManager: 0, info: 0x20, mainData: new Uint8Array(4) });
+    bytes.set(later.take(), PAGE_BYTES * 9);
+    writeFileSync(path, bytes);
+    expect(await verify(path)).toMatchObject({ code: 8, error: { code: 'WAL_HOLE' } });
+  });
+
   test('of two timelines the newer one is followed', async () => {
     const copy = copyWal('timelines');
     const newer = (name: string): string => `00000002${name.slice(8)}`;

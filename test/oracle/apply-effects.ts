@@ -132,7 +132,11 @@ export class EffectApplier {
         this.#changeParameters(effect);
         break;
       case 'tablespace-create':
+        cluster.tablespaces.add(effect.tablespace);
+        break;
       case 'tablespace-drop':
+        cluster.tablespaces.delete(effect.tablespace);
+        break;
       case 'logical-message':
       case 'invalidations':
       case 'running-transactions':

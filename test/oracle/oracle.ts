@@ -4,10 +4,12 @@ import { StockPostgres } from '../support/stock-postgres.ts';
 import { compareCounters } from './compare-counters.ts';
 import { compareDirectory, type DirectoryComparison } from './compare-directory.ts';
 import { compareOrigins } from './compare-origins.ts';
+import { compareRecovery } from './compare-recovery.ts';
 import type { KindStatistics } from './record-statistics.ts';
 import { type Mismatch, Replay } from './replay.ts';
 import { ReplayedCluster } from './replayed-cluster.ts';
 import type { SampleCollector } from './sample-collector.ts';
+import { recoverByServer } from './server-recovery.ts';
 import { runWorkload } from './workload.ts';
 import type { WorkloadStatistics } from './workload-control.ts';
 import type { WalCompression } from './workload-settings.ts';
@@ -33,11 +35,13 @@ export interface OracleResult {
   readonly unseen: readonly { readonly resourceManager: string; readonly kind: string }[];
   readonly records: number;
   readonly pages: number;
-  /** Pages that differed right after a record, and all that differed from the stopped server's directory. */
+  /** Pages that differed right after a record, and all that differed at the end. */
   readonly mismatches: number;
-  /** What differed from the stopped server's directory. */
+  /** What differed from the stopped server's directory, or from what the server's own replay makes of the WAL. */
   readonly differences: readonly string[];
   readonly directory: DirectoryComparison;
+  /** Pages compared with what the server's own replay of the WAL makes of them. */
+  readonly recoveredPages: number;
   readonly workload: WorkloadStatistics;
   readonly replaySeconds: number;
   /** `oracle: records=N pages=N mismatches=N kinds_seen=N kinds_unseen=N` */
@@ -46,7 +50,8 @@ export interface OracleResult {
 
 /**
  * Runs a workload against a stock server, replays all its WAL from the initial cluster, and compares: each page with
- * the image that its record carries, and at the end everything with the directory of the stopped server.
+ * the image that its record carries, and at the end everything with the directory of the stopped server, and once
+ * more, without any mask, with what the server itself makes of the initial cluster when it replays the same WAL.
  */
 export async function runOracle(options: OracleOptions): Promise<OracleResult> {
   const version = getPostgresVersion(options.major);
@@ -89,13 +94,20 @@ export async function runOracle(options: OracleOptions): Promise<OracleResult> {
   });
   const { statistics, countersBeforeLast, effects, records } = replay.run();
   const replaySeconds = (performance.now() - started) / 1000;
-  const directory = compareDirectory(
-    ours,
-    theirs,
-    workload.catalog,
-    workload.statistics.parameterChanges === 0,
-  );
+  onProgress?.('recovery by the server');
+  const recovered = await recoverByServer({
+    version,
+    initialDirectory: workload.initialDirectory,
+    walDirectory: workload.walDirectory,
+    parentDirectory: server.rootDirectory,
+    lastRecordLsn: theirs.control.checkPoint,
+    ...(options.pgBin === undefined ? {} : { pgBin: options.pgBin }),
+  });
+  const hintSettingIsConstant = workload.statistics.parameterChanges === 0;
+  const directory = compareDirectory(ours, theirs, workload.catalog, hintSettingIsConstant);
+  const recovery = compareRecovery(ours, recovered, workload.catalog, hintSettingIsConstant);
   const differences = [
+    ...recovery.differences,
     ...directory.differences,
     ...compareCounters(countersBeforeLast, theirs.checkPoint),
     ...compareOrigins(effects.origins, workload.finalDirectory),
@@ -116,6 +128,7 @@ export async function runOracle(options: OracleOptions): Promise<OracleResult> {
     mismatches,
     differences,
     directory,
+    recoveredPages: recovery.pages,
     workload: workload.statistics,
     replaySeconds,
     summary: `oracle: records=${records} pages=${pages} mismatches=${mismatches} kinds_seen=${rows.length} kinds_unseen=${unseen.length}`,

@@ -1,4 +1,5 @@
 import { isNewPage, Page } from '../../src/postgres/page/page.ts';
+import { RM_XLOG } from '../../src/postgres/rmgr/resource-manager.ts';
 import { restoreBlockImage } from '../../src/postgres/wal/block-image.ts';
 import { DecodedRecord } from '../../src/postgres/wal/decoded-record.ts';
 import {
@@ -130,6 +131,9 @@ export class Replay {
     try {
       const result = redo(page, record, blockId, settings);
       if (result === REDO_APPLIED) this.#compare(page, blockId, row);
+      if (result === REDO_APPLIED && record.resourceManager === RM_XLOG) {
+        this.#options.cluster.hintLsns.set(page, record.endLsn);
+      }
       if (result !== REDO_SKIPPED) this.#options.samples?.page(blockId, this.#before, page);
     } catch (error) {
       page.bytes.set(this.#before.bytes);

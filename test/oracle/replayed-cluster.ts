@@ -74,8 +74,12 @@ export class ReplayedCluster {
   readonly relationMaps = new Map<string, Uint8Array>();
   /** State data of prepared transactions, without the CRC, by 32-bit xid. */
   readonly prepared = new Map<number, Uint8Array>();
+  /** End of the last XLOG_FPI_FOR_HINT without an image of the page: the server stamps it, replay does not. */
+  readonly hintLsns = new Map<Page, number>();
   /** Directories of databases, `tablespace/database`. */
   readonly databases = new Set<string>();
+  /** Oids of tablespaces beside the two that every cluster has. */
+  readonly tablespaces = new Set<number>();
 
   private constructor(version: PostgresVersion, control: ControlFile) {
     this.version = version;
@@ -91,6 +95,7 @@ export class ReplayedCluster {
     const control = decodeControlFile(version, readFileSync(join(directory, 'global/pg_control')));
     const cluster = new ReplayedCluster(version, control);
     for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+      if (entry.parentPath === join(directory, 'pg_tblspc')) cluster.tablespaces.add(Number(entry.name));
       if (!entry.isFile()) continue;
       const path = relative(directory, join(entry.parentPath, entry.name));
       cluster.#readFile(directory, path, version);

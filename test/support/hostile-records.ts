@@ -1,18 +1,15 @@
 /** Checks that redo and decoders refuse what they cannot use in the agreed way, whatever the bytes are. */
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { VarveError } from '../../src/base/errors.ts';
+import { CorruptionError } from '../../src/base/errors.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import type { DecodedRecord } from '../../src/postgres/wal/decoded-record.ts';
+import { BLOCK_BYTES } from '../../src/postgres/wal/record-header.ts';
 import { RedoFailure } from '../../src/redo/redo-failure.ts';
 import type { RedoFunction } from '../../src/redo/redo-types.ts';
 import { buildRecord, type RecordParts } from './record-builder.ts';
 
 const settings = { hintBitsAreLogged: true };
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof RedoFailure || (error instanceof VarveError && error.kind === 'corruption');
-}
 
 /** Runs `action`; true if it refused. Any error but a refusal fails the test. */
 export function refuses(action: () => void): boolean {
@@ -20,7 +17,7 @@ export function refuses(action: () => void): boolean {
     action();
     return false;
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!(error instanceof RedoFailure || error instanceof CorruptionError)) throw error;
     return true;
   }
 }
@@ -31,6 +28,35 @@ export function redoRefuses(redo: RedoFunction, page: Page, record: DecodedRecor
   return refuses(() => redo(copy, record, blockId, settings));
 }
 
+/** A record with other main data. */
+function withMainData(parts: RecordParts, mainData: Uint8Array): DecodedRecord {
+  return buildRecord({ ...parts, mainData });
+}
+
+/** A record with other data of one block reference. */
+function withBlockData(parts: RecordParts, blockId: number, data: Uint8Array): DecodedRecord {
+  const blocks = (parts.blocks ?? []).map((block, index) =>
+    (block.id ?? index) === blockId ? { ...block, data } : block,
+  );
+  return buildRecord({ ...parts, blocks });
+}
+
+function mainDataOf(parts: RecordParts): Uint8Array {
+  return parts.mainData ?? new Uint8Array(0);
+}
+
+function blockDataOf({ blocks = [] }: RecordParts, blockId: number): Uint8Array {
+  return blocks.find((block, index) => (block.id ?? index) === blockId)?.data ?? new Uint8Array(0);
+}
+
+/** A record's data cut off at every byte, whole, and with a byte too many; gives the lengths that went through. */
+function acceptedLengths(data: Uint8Array, refused: (data: Uint8Array) => boolean): number[] {
+  const extended = Uint8Array.from([...data, 0]);
+  return Array.from(extended.keys(), (index) => index)
+    .concat(extended.length)
+    .filter((length) => !refused(extended.slice(0, length)));
+}
+
 /** Demands that redo refuses the record once its main data is cut off, at whatever byte, or has a byte too many. */
 export function expectMainDataIsChecked(
   redo: RedoFunction,
@@ -38,14 +64,11 @@ export function expectMainDataIsChecked(
   parts: RecordParts,
   blockId: number,
 ): void {
-  const mainData = parts.mainData ?? new Uint8Array(0);
-  expect(redoRefuses(redo, page, buildRecord(parts), blockId), 'whole').toBe(false);
-  for (let length = 0; length < mainData.length; length++) {
-    const cut = buildRecord({ ...parts, mainData: mainData.slice(0, length) });
-    expect(redoRefuses(redo, page, cut, blockId), `cut to ${length} bytes of main data`).toBe(true);
-  }
-  const extended = buildRecord({ ...parts, mainData: Uint8Array.from([...mainData, 0]) });
-  expect(redoRefuses(redo, page, extended, blockId), 'a byte too many').toBe(true);
+  const mainData = mainDataOf(parts);
+  const accepted = acceptedLengths(mainData, (data) =>
+    redoRefuses(redo, page, withMainData(parts, data), blockId),
+  );
+  expect(accepted, 'lengths of main data that redo takes').toEqual([mainData.length]);
 }
 
 /** The same for the data of a block reference, which must not be empty. */
@@ -55,28 +78,42 @@ export function expectBlockDataIsChecked(
   parts: RecordParts,
   blockId: number,
 ): void {
-  const blocks = parts.blocks ?? [];
-  const data = blocks.find((block, index) => (block.id ?? index) === blockId)?.data ?? new Uint8Array(0);
-  const withData = (changed: Uint8Array) =>
-    buildRecord({
-      ...parts,
-      blocks: blocks.map((block, index) =>
-        (block.id ?? index) === blockId ? { ...block, data: changed } : block,
-      ),
-    });
-  expect(data.length).toBeGreaterThan(0);
-  expect(redoRefuses(redo, page, withData(data), blockId), 'whole').toBe(false);
-  for (let length = 0; length < data.length; length++) {
-    const cut = withData(data.slice(0, length));
-    expect(redoRefuses(redo, page, cut, blockId), `cut to ${length} bytes of block data`).toBe(true);
-  }
-  const extended = withData(Uint8Array.from([...data, 0]));
-  expect(redoRefuses(redo, page, extended, blockId), 'a byte too many').toBe(true);
+  const blockData = blockDataOf(parts, blockId);
+  expect(blockData.length).toBeGreaterThan(0);
+  const accepted = acceptedLengths(blockData, (data) =>
+    redoRefuses(redo, page, withBlockData(parts, blockId, data), blockId),
+  );
+  expect(accepted, 'lengths of block data that redo takes').toEqual([blockData.length]);
 }
 
+/** A record and the page that one of its blocks names. */
 export interface RedoSample {
   readonly page: Page;
   readonly parts: RecordParts;
+}
+
+/** And which block that is. */
+export interface BlockSample extends RedoSample {
+  readonly blockId: number;
+  /** Lengths to which main data or block data can be cut off and redo still takes them, such as `main 3`. */
+  readonly unnoticed?: readonly string[];
+}
+
+/**
+ * Cuts off the record's main data, and the data of the sample's block, at every byte: redo must refuse all cuts but
+ * the sample's unnoticed ones, and take the whole record.
+ */
+export function expectCutsAreRefused(redo: RedoFunction, sample: BlockSample): void {
+  const { page, parts, blockId, unnoticed = [] } = sample;
+  expect(redoRefuses(redo, page, buildRecord(parts), blockId), 'whole').toBe(false);
+  const takenOf = (name: string, data: Uint8Array, build: (data: Uint8Array) => DecodedRecord): string[] =>
+    acceptedLengths(data, (cut) => cut.length >= data.length || redoRefuses(redo, page, build(cut), blockId)).map(
+      (length) => `${name} ${length}`,
+    );
+  expect([
+    ...takenOf('main', mainDataOf(parts), (data) => withMainData(parts, data)),
+    ...takenOf('block', blockDataOf(parts, blockId), (data) => withBlockData(parts, blockId, data)),
+  ]).toEqual(unnoticed);
 }
 
 /** Some bytes to change: where (taken modulo the length) and to what. */
