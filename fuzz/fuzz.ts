@@ -14,7 +14,7 @@ import { effectsOf } from '../src/redo/effects/effects-of.ts';
 import { redo } from '../src/redo/redo.ts';
 import { decodeRedoCase } from '../src/redo/redo-case.ts';
 import { findVisibilityClears, VisibilityClears } from '../src/redo/visibility.ts';
-import { readRecordSamples, type RecordSample, recordSamplesPath } from '../test/golden/record-samples.ts';
+import { type RecordSample, readRecordSamples, recordSamplesPath } from '../test/golden/record-samples.ts';
 import { SeededRandom } from '../test/support/seeded-random.ts';
 import { mutate, mutateInPlace } from './mutate.ts';
 
@@ -84,7 +84,9 @@ function useRecord(before: Uint8Array | undefined, random: SeededRandom): void {
 /** The record's bytes with other main data, block data or headers, on the page that it belongs to, damaged or not. */
 const redoTarget: Target = ({ samples }, random) => {
   const sample = random.pick(samples);
-  const bytes = random.chance(0.8) ? mutate(sample.bytes, random.pick(samples).bytes, random) : sample.bytes.slice();
+  const bytes = random.chance(0.8)
+    ? mutate(sample.bytes, random.pick(samples).bytes, random)
+    : sample.bytes.slice();
   const pages = random.chance(0.9) ? sample.pages : random.pick(samples).pages;
   const before = pages.length === 0 ? undefined : random.pick(pages).before.slice();
   if (before !== undefined && random.chance(0.5)) mutateInPlace(before, random);
@@ -213,9 +215,12 @@ export function runFuzz(options: FuzzOptions): FuzzResult {
       }
       // Redo's second net: harmless, but a check is missing.
       if (error.cause instanceof RangeError) {
-        throw new FuzzFailure(`target ${name}, case seed ${caseSeed}: only the second net held: ${error.message}`, {
-          cause: error,
-        });
+        throw new FuzzFailure(
+          `target ${name}, case seed ${caseSeed}: only the second net held: ${error.message}`,
+          {
+            cause: error,
+          },
+        );
       }
       count.refused++;
     }

@@ -10,7 +10,8 @@ const { values } = parseArgs({
 });
 const cases = Number(values.cases);
 const seed = Number(values.seed);
-if (!Number.isInteger(cases) || cases < 1 || !Number.isInteger(seed)) throw new Error('--cases and --seed are whole numbers');
+if (!Number.isInteger(cases) || cases < 1 || !Number.isInteger(seed))
+  throw new Error('--cases and --seed are whole numbers');
 console.log(`fuzz: ${cases} cases from seed ${seed}`);
 const started = performance.now();
 const { targets, slowestMs } = runFuzz({
@@ -21,7 +22,11 @@ const { targets, slowestMs } = runFuzz({
   },
 });
 for (const [name, { values: kept, refused }] of Object.entries(targets)) {
-  console.log(`${name.padEnd(8)} ${String(kept).padStart(9)} gave a value, ${String(refused).padStart(9)} were refused`);
+  console.log(
+    `${name.padEnd(8)} ${String(kept).padStart(9)} gave a value, ${String(refused).padStart(9)} were refused`,
+  );
 }
 const seconds = (performance.now() - started) / 1000;
-console.log(`fuzz: cases=${cases} failures=0 seconds=${seconds.toFixed(1)} slowest_ms=${slowestMs.toFixed(1)}`);
+console.log(
+  `fuzz: cases=${cases} failures=0 seconds=${seconds.toFixed(1)} slowest_ms=${slowestMs.toFixed(1)}`,
+);

@@ -1,3 +1,4 @@
+import { joinBytes } from '../test/support/record-builder.ts';
 import type { SeededRandom } from '../test/support/seeded-random.ts';
 
 const INTERESTING_BYTES = [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff] as const;
@@ -49,11 +50,10 @@ function duplicate(bytes: Uint8Array, random: SeededRandom): Uint8Array {
 
 /** Begins as one and goes on as the other. */
 function splice(bytes: Uint8Array, other: Uint8Array, random: SeededRandom): Uint8Array {
-  return joinBytes(bytes.subarray(0, random.below(bytes.length + 1)), other.subarray(random.below(other.length + 1)));
-}
-
-function joinBytes(...parts: readonly Uint8Array[]): Uint8Array {
-  return new Uint8Array(Buffer.concat(parts));
+  return joinBytes(
+    bytes.subarray(0, random.below(bytes.length + 1)),
+    other.subarray(random.below(other.length + 1)),
+  );
 }
 
 /** A damaged copy: bits flipped, fields set to extremes, runs filled, copied, cut out, put in twice, or spliced. */

@@ -35,7 +35,10 @@ export function parseLsn(text: string): Lsn {
   const match = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/.exec(text);
   const high = match === null ? Number.NaN : Number.parseInt(match[1] as string, 16);
   if (match === null || high >= LSN_HIGH_LIMIT) {
-    throw new BadRequestError('BAD_LSN', `"${text}" is not an LSN: write two hexadecimal halves such as 0/16B5A50`);
+    throw new BadRequestError(
+      'BAD_LSN',
+      `"${text}" is not an LSN: write two hexadecimal halves such as 0/16B5A50`,
+    );
   }
   return (high * TWO_POW_32 + Number.parseInt(match[2] as string, 16)) as Lsn;
 }
@@ -44,9 +47,13 @@ export function parseLsn(text: string): Lsn {
 export function readLsn(view: DataView, offset: number): Lsn {
   const high = view.getUint32(offset + 4, true);
   if (high >= LSN_HIGH_LIMIT) {
-    throw new CorruptionError('LSN_TOO_LARGE', `the LSN's high half ${high.toString(16)} is at or above 2^53 bytes`, {
-      offset,
-    });
+    throw new CorruptionError(
+      'LSN_TOO_LARGE',
+      `the LSN's high half ${high.toString(16)} is at or above 2^53 bytes`,
+      {
+        offset,
+      },
+    );
   }
   return (high * TWO_POW_32 + view.getUint32(offset, true)) as Lsn;
 }

@@ -1,19 +1,13 @@
 import { describe, expect, test } from 'vitest';
+import { makeBtreePage, makePosting, makeTuple, tid } from '../../test/support/btree-and-hash-pages.ts';
 import {
-  type ReplayCase,
-  replayDamagedCases,
-  replays,
-  unnoticedCuts,
-} from '../../test/support/hostile-record.ts';
-import {
-  itemOffsetsOf,
-  itemsOf,
-  makeBtreePage,
-  makePosting,
-  makeTuple,
-  tid,
-} from '../../test/support/index-page.ts';
-import { ByteWriter, buildRecord, type RecordParts } from '../../test/support/record-builder.ts';
+  type BlockSample,
+  expectCutsAreRefused,
+  expectDamageIsRefused,
+  redoRefuses,
+} from '../../test/support/hostile-records.ts';
+import { itemOffsetsOf, itemsOf } from '../../test/support/index-pages.ts';
+import { ByteWriter, buildRecord, joinBytes, type RecordParts } from '../../test/support/record-builder.ts';
 import {
   BTREE_CYCLE_ID,
   BTREE_FLAGS,
@@ -40,7 +34,6 @@ import { redoBtree } from './btree.ts';
 
 const SPLIT_L = 0x30;
 const SPLIT_R = 0x40;
-const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 const items = [1, 2, 3, 4, 5].map((key) => makeTuple(key, tid(0, key)));
 const [t1, t2, , t4, t5] = items as [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array];
 const oldHighKey = makeTuple(9, tid(9, 9));
@@ -66,7 +59,7 @@ function split(values: Split): RecordParts {
     newItemLine,
     postingOffset = 0,
     left,
-    right = join(t5, t4),
+    right = joinBytes(t5, t4),
     next,
   } = values;
   return {
@@ -105,7 +98,7 @@ describe('the left page', () => {
     { newItemLine: 4, expected: [newHighKey, t1, t2, newItem] },
   ])('gets the new item at line $newItemLine', ({ newItemLine, expected }) => {
     const page = oldPage();
-    const record = split({ info: SPLIT_L, firstRight: 4, newItemLine, left: join(newItem, newHighKey) });
+    const record = split({ info: SPLIT_L, firstRight: 4, newItemLine, left: joinBytes(newItem, newHighKey) });
     expect(replay(page, record, 0)).toBe(true);
     expect(itemsOf(page)).toEqual(expected);
     expect(itemOffsetsOf(page)).toEqual([1, 2, 3, 4].map((count) => BTREE_OPAQUE - 16 * count));
@@ -127,7 +120,7 @@ describe('the left page', () => {
 
   test('of a rightmost inner page has its data from line 1 on', () => {
     const page = makeBtreePage({ previous: 8, level: 2, flags: BTREE_ROOT, items });
-    const left = join(newItem, newHighKey);
+    const left = joinBytes(newItem, newHighKey);
     const record = split({ info: SPLIT_L, level: 2, firstRight: 3, newItemLine: 2, left, next: false });
     expect(replay(page, record, 0)).toBe(true);
     expect(itemsOf(page)).toEqual([newHighKey, t1, newItem, t2]);
@@ -152,25 +145,25 @@ describe('the left page', () => {
 
   test('with a split posting list, and the new item after it', () => {
     const page = makeBtreePage({ next: 12, items: [oldHighKey, t1, posting, t4] });
-    const left = join(original, newHighKey);
+    const left = joinBytes(original, newHighKey);
     replay(page, split({ info: SPLIT_L, firstRight: 4, newItemLine: 4, postingOffset: 2, left }), 0);
     expect(itemsOf(page)).toEqual([newHighKey, t1, afterPosting, final]);
   });
 
   test('with a split posting list as its last item', () => {
     const page = makeBtreePage({ next: 12, items: [oldHighKey, t1, posting, t4] });
-    const left = join(original, newHighKey);
+    const left = joinBytes(original, newHighKey);
     replay(page, split({ info: SPLIT_R, firstRight: 4, newItemLine: 4, postingOffset: 2, left }), 0);
     expect(itemsOf(page)).toEqual([newHighKey, t1, afterPosting]);
   });
 
   test('is refused where the record does not fit it', () => {
-    const left = join(newItem, newHighKey);
+    const left = joinBytes(newItem, newHighKey);
     const refused = (values: Partial<Split>): boolean =>
-      !replays(
+      redoRefuses(
         redoBtree,
         oldPage(),
-        split({ info: SPLIT_L, firstRight: 4, newItemLine: 3, left, ...values }),
+        buildRecord(split({ info: SPLIT_L, firstRight: 4, newItemLine: 3, left, ...values })),
         0,
       );
     expect(refused({ firstRight: 8 }), 'beyond the last line').toBe(true);
@@ -178,14 +171,16 @@ describe('the left page', () => {
     expect(refused({ newItemLine: 1 }), 'at the high key').toBe(true);
     expect(refused({ postingOffset: 1 }), 'no posting list').toBe(true);
     expect(refused({ info: SPLIT_R }), 'bytes left over').toBe(true);
-    expect(refused({ left: join(newItem, newHighKey, new Uint8Array(8)) }), 'bytes left over').toBe(true);
+    expect(refused({ left: joinBytes(newItem, newHighKey, new Uint8Array(8)) }), 'bytes left over').toBe(
+      true,
+    );
   });
 });
 
 test('the right page is made from its tuples, last one first', () => {
   const page = new Page(new Uint8Array(8192).fill(0xee));
   const posting = makePosting(5, [tid(1, 1), tid(1, 5)]);
-  const right = join(posting, t4, oldHighKey);
+  const right = joinBytes(posting, t4, oldHighKey);
   expect(
     replay(page, split({ info: SPLIT_R, firstRight: 4, newItemLine: 4, left: newHighKey, right }), 1),
   ).toBe(true);
@@ -210,10 +205,10 @@ test('the right page is made from its tuples, last one first', () => {
 
 test('a right page that does not fit is refused', () => {
   const refused = (right: Uint8Array): boolean =>
-    !replays(
+    redoRefuses(
       redoBtree,
       new Page(),
-      split({ info: SPLIT_R, firstRight: 4, newItemLine: 4, left: newHighKey, right }),
+      buildRecord(split({ info: SPLIT_R, firstRight: 4, newItemLine: 4, left: newHighKey, right })),
       1,
     );
   expect(refused(new Uint8Array(16)), 'a tuple of no bytes').toBe(true);
@@ -221,7 +216,7 @@ test('a right page that does not fit is refused', () => {
   const headers = new ByteWriter();
   for (let count = 0; count < 680; count++) headers.zeros(6).u16(8);
   expect(refused(headers.finish()), 'line pointers do not fit').toBe(true);
-  expect(refused(join(...Array.from({ length: 510 }, () => t1))), 'tuples do not fit').toBe(true);
+  expect(refused(joinBytes(...Array.from({ length: 510 }, () => t1))), 'tuples do not fit').toBe(true);
 });
 
 test('the page after and the child get their links', () => {
@@ -246,22 +241,22 @@ const postingSplit = split({
   firstRight: 4,
   newItemLine: 4,
   postingOffset: 1,
-  left: join(makeTuple(5, tid(1, 3)), newHighKey),
+  left: joinBytes(makeTuple(5, tid(1, 3)), newHighKey),
 });
-const cases: ReplayCase[] = [
+const samples: BlockSample[] = [
   {
     page: oldPage(),
-    parts: split({ info: SPLIT_L, firstRight: 4, newItemLine: 3, left: join(newItem, newHighKey) }),
+    parts: split({ info: SPLIT_L, firstRight: 4, newItemLine: 3, left: joinBytes(newItem, newHighKey) }),
     blockId: 0,
   },
   { page: postingPage, parts: postingSplit, blockId: 0 },
-  { page: new Page(), parts: postingSplit, blockId: 1, unnoticed: ['block 16'] },
+  { page: new Page(), parts: postingSplit, blockId: 1, unnoticed: { block: [16] } },
 ];
 
-test.each(cases)('a record that is cut off is refused: case %#', (replayCase) => {
-  expect(unnoticedCuts(redoBtree, replayCase)).toEqual(replayCase.unnoticed ?? []);
+test.each(samples)('a record that is cut off is refused: sample %#', (sample) => {
+  expectCutsAreRefused(redoBtree, sample);
 });
 
 test('damaged records and pages give typed errors only', () => {
-  replayDamagedCases(redoBtree, cases);
+  expectDamageIsRefused(redoBtree, samples);
 });

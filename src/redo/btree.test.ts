@@ -1,22 +1,17 @@
 import { describe, expect, test } from 'vitest';
+import { makeBtreePage, makePosting, makeTuple, tid } from '../../test/support/btree-and-hash-pages.ts';
 import {
-  type ReplayCase,
-  replayDamagedCases,
-  replayRandomRecords,
-  replays,
-  unnoticedCuts,
-} from '../../test/support/hostile-record.ts';
-import {
-  itemOffsetsOf,
-  itemsOf,
-  makeBtreePage,
-  makePosting,
-  makeTuple,
-  tid,
-} from '../../test/support/index-page.ts';
+  type BlockSample,
+  expectCutsAreRefused,
+  expectDamageIsRefused,
+  expectRandomRecordsAreRefused,
+  redoRefuses,
+} from '../../test/support/hostile-records.ts';
+import { itemOffsetsOf, itemsOf } from '../../test/support/index-pages.ts';
 import {
   ByteWriter,
   buildRecord,
+  joinBytes,
   type RecordBlock,
   type RecordParts,
 } from '../../test/support/record-builder.ts';
@@ -39,7 +34,6 @@ import { redoBtree } from './btree.ts';
 import { RedoFailure } from './redo-failure.ts';
 
 const words = (...values: number[]): Uint8Array => new ByteWriter().u16s(...values).finish();
-const join = (...parts: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 const parts = (info: number, mainData: Uint8Array, blocks: readonly RecordBlock[]): RecordParts => ({
   resourceManager: RM_BTREE,
   info,
@@ -48,6 +42,8 @@ const parts = (info: number, mainData: Uint8Array, blocks: readonly RecordBlock[
 });
 const replay = (page: Page, record: RecordParts, blockId: number): boolean =>
   redoBtree(page, buildRecord(record), blockId);
+const isRefused = (page: Page, record: RecordParts): boolean =>
+  redoRefuses(redoBtree, page, buildRecord(record), 0);
 const opaqueOf = ({ view }: Page): object => ({
   previous: view.getUint32(BTREE_PREVIOUS, true),
   next: view.getUint32(BTREE_NEXT, true),
@@ -69,7 +65,7 @@ const insertMeta = parts(0x20, words(2), [
   { data: metadata, willInitialize: true },
 ]);
 const posting = makePosting(5, [tid(1, 1), tid(1, 5), tid(1, 9)]);
-const insertPost = parts(0x50, words(3), [{ data: join(words(1), makeTuple(5, tid(1, 3))) }]);
+const insertPost = parts(0x50, words(3), [{ data: joinBytes(words(1), makeTuple(5, tid(1, 3))) }]);
 const halfDead = parts(0xb0, new ByteWriter().u16s(1, 0xffff).u32s(8, 7, 9, 0xffff_ffff).finish(), [
   { willInitialize: true, blockNumber: 8 },
   { blockNumber: 2 },
@@ -85,7 +81,7 @@ const unlink = (info: number, left: number, level: number): RecordParts =>
     { willInitialize: true, data: metadata },
   ]);
 const newroot = parts(0xa0, new ByteWriter().u32s(3, 1).finish(), [
-  { willInitialize: true, data: join(b, makeTuple(0, tid(1, 0))) },
+  { willInitialize: true, data: joinBytes(b, makeTuple(0, tid(1, 0))) },
   {},
   { willInitialize: true, data: metadata },
 ]);
@@ -134,11 +130,9 @@ describe('INSERT', () => {
   });
 
   test.each([0, 3])('POST refuses position %i of a list of three', (position) => {
-    const record = parts(0x50, words(3), [{ data: join(words(position), makeTuple(5, tid(1, 3))) }]);
-    expect(replays(redoBtree, makeBtreePage({ items: [a, posting] }), record, 0)).toBe(false);
-    expect(replays(redoBtree, makeBtreePage({ items: [a, b] }), insertPost, 0), 'no posting list').toBe(
-      false,
-    );
+    const record = parts(0x50, words(3), [{ data: joinBytes(words(position), makeTuple(5, tid(1, 3))) }]);
+    expect(isRefused(makeBtreePage({ items: [a, posting] }), record)).toBe(true);
+    expect(isRefused(makeBtreePage({ items: [a, b] }), insertPost), 'no posting list').toBe(true);
   });
 
   test.each([0, 5, 0xffff])('line %i is refused on a page of three', (line) => {
@@ -151,7 +145,7 @@ describe('INSERT', () => {
     const page = makeBtreePage();
     for (let line = 1; line <= 407; line++) replay(page, insertLeaf(line), 0);
     expect(() => replay(page, insertLeaf(1), 0)).toThrow(/no room/);
-    expect(() => replay(makeBtreePage(), insertLeaf(1, join(c, c)), 0)).toThrow(/not one index tuple/);
+    expect(() => replay(makeBtreePage(), insertLeaf(1, joinBytes(c, c)), 0)).toThrow(/not one index tuple/);
   });
 });
 
@@ -258,24 +252,24 @@ test('a page that the record does not make anew, and one of another index type, 
   expect(() => replay(garbage(), insertMeta, 1)).toThrow(/special space/);
 });
 
-const cases: ReplayCase[] = [
+const samples: BlockSample[] = [
   { page: makeBtreePage({ items: [a, b, d] }), parts: insertLeaf(2), blockId: 0 },
   { page: makeBtreePage({ items: [a, posting, d] }), parts: insertPost, blockId: 0 },
-  { page: garbage(), parts: insertMeta, blockId: 2, unnoticed: ['main 0', 'main 1'] },
+  { page: garbage(), parts: insertMeta, blockId: 2, unnoticed: { main: [0, 1] } },
   { page: garbage(), parts: halfDead, blockId: 0 },
   { page: makeBtreePage({ flags: BTREE_HAS_GARBAGE, items: [a, b, c] }), parts: halfDead, blockId: 1 },
   { page: garbage(), parts: unlink(0x90, 3, 2), blockId: 0 },
   { page: makeBtreePage(), parts: unlink(0x90, 3, 2), blockId: 1 },
   { page: garbage(), parts: unlink(0x90, 3, 2), blockId: 3 },
-  { page: garbage(), parts: newroot, blockId: 0, unnoticed: ['block 16'] },
+  { page: garbage(), parts: newroot, blockId: 0, unnoticed: { block: [16] } },
   { page: makeBtreePage(), parts: newroot, blockId: 1 },
 ];
 
-test.each(cases)('a record that is cut off is refused: case %#', (replayCase) => {
-  expect(unnoticedCuts(redoBtree, replayCase)).toEqual(replayCase.unnoticed ?? []);
+test.each(samples)('a record that is cut off is refused: sample %#', (sample) => {
+  expectCutsAreRefused(redoBtree, sample);
 });
 
 test('damaged records and pages give typed errors only', () => {
-  replayDamagedCases(redoBtree, cases);
-  replayRandomRecords(redoBtree, RM_BTREE);
+  expectDamageIsRefused(redoBtree, samples);
+  expectRandomRecordsAreRefused(redoBtree, RM_BTREE);
 });

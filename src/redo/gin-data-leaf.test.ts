@@ -5,12 +5,11 @@ import {
   ginDataPage,
   ginFlagsOf,
   type HeapTid,
-  joinBytes,
   postingList,
   tidsBytes,
 } from '../../test/support/gin-pages.ts';
 import { expectBlockDataIsChecked, expectDamageIsRefused } from '../../test/support/hostile-records.ts';
-import { ByteWriter, buildRecord, type RecordParts } from '../../test/support/record-builder.ts';
+import { ByteWriter, buildRecord, joinBytes, type RecordParts } from '../../test/support/record-builder.ts';
 import { GIN_COMPRESSED, GIN_DATA, GIN_LEAF, GIN_MAXOFF } from '../postgres/page/gin-page.ts';
 import { PAGE_LOWER, Page } from '../postgres/page/page.ts';
 import { XLOG_GIN_VACUUM_DATA_LEAF_PAGE } from '../postgres/rmgr/gin-layout.ts';

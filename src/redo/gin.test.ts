@@ -4,7 +4,6 @@ import {
   ginDataPage,
   ginFlagsOf,
   type HeapTid,
-  joinBytes,
   postingList,
   tidBytes,
 } from '../../test/support/gin-pages.ts';
@@ -17,6 +16,7 @@ import { appendItem, indexTuple, itemsOf } from '../../test/support/index-pages.
 import {
   ByteWriter,
   buildRecord,
+  joinBytes,
   type RecordBlock,
   type RecordParts,
 } from '../../test/support/record-builder.ts';

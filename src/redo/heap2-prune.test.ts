@@ -155,6 +155,16 @@ test('without a cleanup lock nothing moves: dead lines become unused, and the la
   expect(page.view.getUint16(PAGE_FLAGS, true)).toBe(PAGE_HAS_FREE_LINES);
 });
 
+test('the first line is never given back', () => {
+  const page = samplePage();
+  const lines = [1, 2, 3, 4, 5];
+  for (const line of lines)
+    page.view.setUint32(linePointerOffset(line), makeLinePointer(0, LINE_DEAD, 0), true);
+  replay(page, prune(0, { unused: lines }));
+  expect(linesOf(page)).toEqual([[LINE_UNUSED, 0, 0]]);
+  expect(page.view.getUint16(PAGE_FLAGS, true)).toBe(PAGE_HAS_FREE_LINES);
+});
+
 describe('freezing', () => {
   const plan = (flags: number, lines: readonly number[]): Plan => ({
     xmax: 0,

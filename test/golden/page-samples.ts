@@ -1,6 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { Page } from '../../src/postgres/page/page.ts';
+import { fromBase64, readLines, toBase64, writeLines } from './compressed-lines.ts';
 
 /** A page as a real server, with data checksums, wrote it to its file. */
 export interface PageSample {
@@ -14,19 +13,20 @@ export function pageSamplesPath(major: number): URL {
   return new URL(`./page-samples-${major}.jsonl.zst`, import.meta.url);
 }
 
+interface SampleLine extends Omit<PageSample, 'page'> {
+  readonly bytes: string;
+}
+
 export function writePageSamples(path: URL, samples: readonly PageSample[]): void {
-  const lines = samples.map(({ relation, block, page }) =>
-    JSON.stringify({ relation, block, bytes: Buffer.from(page.bytes).toString('base64') }),
-  );
-  writeFileSync(path, zstdCompressSync(Buffer.from(`${lines.join('\n')}\n`), { params: { 100: 19 } }));
+  const lines = samples.map(({ relation, block, page }): SampleLine => {
+    return { relation, block, bytes: toBase64(page.bytes) };
+  });
+  writeLines(path, lines);
 }
 
 export function readPageSamples(path: URL): PageSample[] {
-  const lines = zstdDecompressSync(readFileSync(path)).toString().trimEnd().split('\n');
-  return lines.map((line) => {
-    const { relation, block, bytes } = JSON.parse(line) as { relation: string; block: number; bytes: string };
-    return { relation, block, page: new Page(Uint8Array.from(Buffer.from(bytes, 'base64'))) };
-  });
+  const lines = readLines(path) as SampleLine[];
+  return lines.map(({ relation, block, bytes }) => ({ relation, block, page: new Page(fromBase64(bytes)) }));
 }
 
 /** A sample page of PostgreSQL 17. It is read anew, so that a test may change it. */

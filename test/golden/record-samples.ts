@@ -1,7 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { PostgresVersion } from '../../src/postgres/versions/version.ts';
 import { DecodedRecord } from '../../src/postgres/wal/decoded-record.ts';
+import { fromBase64, readLines, toBase64, writeLines } from './compressed-lines.ts';
 
 /** A page that a sampled record changed. */
 export interface SampledPage {
@@ -27,47 +26,29 @@ export function recordSamplesPath(major: number): URL {
   return new URL(`./record-samples-${major}.jsonl.zst`, import.meta.url);
 }
 
-const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
-const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
-
-/** Writes samples as lines of JSON, compressed. */
-export function writeRecordSamples(path: URL | string, samples: readonly RecordSample[]): void {
-  const lines = samples.map((sample) =>
-    JSON.stringify({
-      ...sample,
-      bytes: base64(sample.bytes),
-      pages: sample.pages.map((page) => ({
-        ...page,
-        before: base64(page.before),
-        after: base64(page.after),
-      })),
-    }),
-  );
-  writeFileSync(path, zstdCompressSync(Buffer.from(`${lines.join('\n')}\n`), { params: { 100: 19 } }));
-}
-
 interface SampleLine extends Omit<RecordSample, 'bytes' | 'pages'> {
   readonly bytes: string;
   readonly pages: readonly { readonly blockId: number; readonly before: string; readonly after: string }[];
 }
 
-export function readRecordSamples(path: URL | string): RecordSample[] {
-  const text = zstdDecompressSync(readFileSync(path)).toString();
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line) => {
-      const sample = JSON.parse(line) as SampleLine;
-      return {
-        ...sample,
-        bytes: fromBase64(sample.bytes),
-        pages: sample.pages.map((page) => ({
-          ...page,
-          before: fromBase64(page.before),
-          after: fromBase64(page.after),
-        })),
-      };
+export function writeRecordSamples(path: URL | string, samples: readonly RecordSample[]): void {
+  const lines = samples.map((sample): SampleLine => {
+    const pages = sample.pages.map(({ blockId, before, after }) => {
+      return { blockId, before: toBase64(before), after: toBase64(after) };
     });
+    return { ...sample, bytes: toBase64(sample.bytes), pages };
+  });
+  writeLines(path, lines);
+}
+
+export function readRecordSamples(path: URL | string): RecordSample[] {
+  const lines = readLines(path) as SampleLine[];
+  return lines.map((line) => {
+    const pages = line.pages.map(({ blockId, before, after }) => {
+      return { blockId, before: fromBase64(before), after: fromBase64(after) };
+    });
+    return { ...line, bytes: fromBase64(line.bytes), pages };
+  });
 }
 
 /** The sample's record, decoded. */

@@ -6,17 +6,17 @@ import {
   initializeGinPage,
 } from '../../src/postgres/page/gin-page.ts';
 import { PAGE_LOWER, Page } from '../../src/postgres/page/page.ts';
-import { ByteWriter } from './record-builder.ts';
+import { ByteWriter, joinBytes } from './record-builder.ts';
 
 /** Block and offset number of a heap tuple. */
 export type HeapTid = readonly [number, number];
 
 export function tidBytes([block, offsetNumber]: HeapTid): Uint8Array {
-  return new ByteWriter().u16s(block >>> 16, block & 0xffff, offsetNumber).finish();
+  return new ByteWriter().itemPointer(block, offsetNumber).finish();
 }
 
 export function tidsBytes(tids: readonly HeapTid[]): Uint8Array {
-  return new ByteWriter().bytes(tids.flatMap((tid) => [...tidBytes(tid)])).finish();
+  return joinBytes(...tids.map(tidBytes));
 }
 
 const toNumber = ([block, offsetNumber]: HeapTid): bigint => (BigInt(block) << 11n) | BigInt(offsetNumber);
@@ -53,6 +53,3 @@ export function ginDataOf(page: Page): Uint8Array {
 }
 
 export const ginFlagsOf = (page: Page): number => page.view.getUint16(GIN_FLAGS, true);
-
-export const joinBytes = (...parts: readonly Uint8Array[]): Uint8Array =>
-  new Uint8Array(Buffer.concat(parts));

@@ -49,12 +49,15 @@ function blockDataOf({ blocks = [] }: RecordParts, blockId: number): Uint8Array 
   return blocks.find((block, index) => (block.id ?? index) === blockId)?.data ?? new Uint8Array(0);
 }
 
-/** A record's data cut off at every byte, whole, and with a byte too many; gives the lengths that went through. */
-function acceptedLengths(data: Uint8Array, refused: (data: Uint8Array) => boolean): number[] {
-  const extended = Uint8Array.from([...data, 0]);
-  return Array.from(extended.keys(), (index) => index)
-    .concat(extended.length)
-    .filter((length) => !refused(extended.slice(0, length)));
+/** The lengths below `lengthEnd` to which data can be cut off, or lengthened with zeros, without being refused. */
+function takenLengths(
+  data: Uint8Array,
+  lengthEnd: number,
+  isRefused: (data: Uint8Array) => boolean,
+): number[] {
+  return Array.from({ length: lengthEnd }, (_, length) => length).filter(
+    (length) => !isRefused(Uint8Array.from({ length }, (_, index) => data[index] ?? 0)),
+  );
 }
 
 /** Demands that redo refuses the record once its main data is cut off, at whatever byte, or has a byte too many. */
@@ -65,10 +68,10 @@ export function expectMainDataIsChecked(
   blockId: number,
 ): void {
   const mainData = mainDataOf(parts);
-  const accepted = acceptedLengths(mainData, (data) =>
+  const taken = takenLengths(mainData, mainData.length + 2, (data) =>
     redoRefuses(redo, page, withMainData(parts, data), blockId),
   );
-  expect(accepted, 'lengths of main data that redo takes').toEqual([mainData.length]);
+  expect(taken, 'lengths of main data that redo takes').toEqual([mainData.length]);
 }
 
 /** The same for the data of a block reference, which must not be empty. */
@@ -80,10 +83,10 @@ export function expectBlockDataIsChecked(
 ): void {
   const blockData = blockDataOf(parts, blockId);
   expect(blockData.length).toBeGreaterThan(0);
-  const accepted = acceptedLengths(blockData, (data) =>
+  const taken = takenLengths(blockData, blockData.length + 2, (data) =>
     redoRefuses(redo, page, withBlockData(parts, blockId, data), blockId),
   );
-  expect(accepted, 'lengths of block data that redo takes').toEqual([blockData.length]);
+  expect(taken, 'lengths of block data that redo takes').toEqual([blockData.length]);
 }
 
 /** A record and the page that one of its blocks names. */
@@ -95,8 +98,8 @@ export interface RedoSample {
 /** And which block that is. */
 export interface BlockSample extends RedoSample {
   readonly blockId: number;
-  /** Lengths to which main data or block data can be cut off and redo still takes them, such as `main 3`. */
-  readonly unnoticed?: readonly string[];
+  /** Lengths to which main data, or the block's data, can be cut off and redo still takes them. */
+  readonly unnoticed?: { readonly main?: readonly number[]; readonly block?: readonly number[] };
 }
 
 /**
@@ -104,25 +107,31 @@ export interface BlockSample extends RedoSample {
  * the sample's unnoticed ones, and take the whole record.
  */
 export function expectCutsAreRefused(redo: RedoFunction, sample: BlockSample): void {
-  const { page, parts, blockId, unnoticed = [] } = sample;
+  const { page, parts, blockId, unnoticed } = sample;
   expect(redoRefuses(redo, page, buildRecord(parts), blockId), 'whole').toBe(false);
-  const takenOf = (name: string, data: Uint8Array, build: (data: Uint8Array) => DecodedRecord): string[] =>
-    acceptedLengths(data, (cut) => cut.length >= data.length || redoRefuses(redo, page, build(cut), blockId)).map(
-      (length) => `${name} ${length}`,
-    );
-  expect([
-    ...takenOf('main', mainDataOf(parts), (data) => withMainData(parts, data)),
-    ...takenOf('block', blockDataOf(parts, blockId), (data) => withBlockData(parts, blockId, data)),
-  ]).toEqual(unnoticed);
+  const mainData = mainDataOf(parts);
+  const blockData = blockDataOf(parts, blockId);
+  const taken = {
+    main: takenLengths(mainData, mainData.length, (data) =>
+      redoRefuses(redo, page, withMainData(parts, data), blockId),
+    ),
+    block: takenLengths(blockData, blockData.length, (data) =>
+      redoRefuses(redo, page, withBlockData(parts, blockId, data), blockId),
+    ),
+  };
+  expect(taken, 'lengths that redo takes').toEqual({ main: [], block: [], ...unnoticed });
 }
+
+/** Counts and offsets that can be right, ones that are far too large, and anything. */
+const scribbledByte = fc.oneof(fc.nat(3), fc.nat(16), fc.constant(255), fc.nat(255));
 
 /** Some bytes to change: where (taken modulo the length) and to what. */
 const scribbles = (countMax: number) =>
-  fc.array(fc.tuple(fc.nat(8191), fc.oneof(fc.nat(3), fc.nat(255))), { maxLength: countMax });
+  fc.array(fc.tuple(fc.nat(8191), scribbledByte), { maxLength: countMax });
 
 /** Offsets of a page's header, first line pointers and special space, where damage matters most. */
 const pageScribbles = fc.array(
-  fc.tuple(fc.oneof(fc.nat(60), fc.nat(8191), fc.integer({ min: 7900, max: 8191 })), fc.nat(255)),
+  fc.tuple(fc.oneof(fc.nat(63), fc.nat(8191), fc.integer({ min: 7900, max: 8191 })), scribbledByte),
   { maxLength: 6 },
 );
 
@@ -149,7 +158,7 @@ export function expectDamageIsRefused(redo: RedoFunction, samples: readonly Redo
   const damage = fc.tuple(sample, scribbles(4), scribbles(4), pageScribbles, fc.nat(255), fc.nat(15));
   fc.assert(
     fc.property(damage, ([{ page, parts }, mainChanges, dataChanges, pageChanges, flips, cut]) => {
-      const mainData = scribble(parts.mainData ?? new Uint8Array(0), mainChanges);
+      const mainData = scribble(mainDataOf(parts), mainChanges);
       const blocks = (parts.blocks ?? []).map((block, index) => ({
         ...block,
         ...(block.data === undefined ? {} : { data: scribble(block.data, dataChanges) }),
@@ -177,5 +186,27 @@ export function expectDamageIsRefused(redo: RedoFunction, samples: readonly Redo
       }
     }),
     { numRuns: runs >> 2 },
+  );
+}
+
+/** Demands that redo returns or refuses for records of all kinds that are random bytes, on random pages. */
+export function expectRandomRecordsAreRefused(redo: RedoFunction, resourceManager: number): void {
+  const block = fc.record({
+    data: fc.uint8Array({ maxLength: 80 }),
+    willInitialize: fc.boolean(),
+    blockNumber: fc.nat(100),
+  });
+  const parts = fc.record({
+    resourceManager: fc.constant(resourceManager),
+    info: fc.nat(15).map((kind) => kind << 4),
+    mainData: fc.uint8Array({ maxLength: 48 }),
+    blocks: fc.array(block, { minLength: 1, maxLength: 7 }),
+  });
+  const content = fc.uint8Array({ minLength: BLOCK_BYTES, maxLength: BLOCK_BYTES });
+  fc.assert(
+    fc.property(content, parts, fc.nat(6), (bytes, random, choice) => {
+      redoRefuses(redo, new Page(bytes), buildRecord(random), choice % random.blocks.length);
+    }),
+    { numRuns: 300 },
   );
 }

@@ -1,4 +1,4 @@
-/** Small index pages made by hand, and what is on them. */
+/** Items on index pages: putting them there, and what is there. */
 import {
   lineCount,
   lineFlags,
@@ -28,8 +28,16 @@ export function itemOf(page: Page, line: number): Uint8Array {
   return page.bytes.slice(lineItemOffset(pointer), lineItemOffset(pointer) + lineItemLength(pointer));
 }
 
+/** Copies of all items, in the order of their lines. */
 export function itemsOf(page: Page): Uint8Array[] {
   return Array.from({ length: lineCount(page) }, (_, index) => itemOf(page, index + 1));
+}
+
+/** Where the items lie, in the order of their lines. */
+export function itemOffsetsOf(page: Page): number[] {
+  return Array.from({ length: lineCount(page) }, (_, index) =>
+    lineItemOffset(page.view.getUint32(linePointerOffset(index + 1), true)),
+  );
 }
 
 export function lineFlagsOf(page: Page, line: number): number {
@@ -38,7 +46,7 @@ export function lineFlagsOf(page: Page, line: number): number {
 
 /** An index tuple of `size` bytes that points to (block, offset number) and is filled with `fill`. */
 export function indexTuple(block: number, offsetNumber: number, size = 16, fill = 0): Uint8Array {
-  const writer = new ByteWriter().u16s(block >>> 16, block & 0xffff, offsetNumber, size);
+  const writer = new ByteWriter().itemPointer(block, offsetNumber).u16(size);
   while (writer.length < size) writer.u8(fill);
   return writer.finish();
 }

@@ -62,6 +62,11 @@ export class ByteWriter {
     return this.u32s(relation.tablespace, relation.database, relation.relation);
   }
 
+  /** ItemPointerData: a block number as two half-words, high one first, and an offset number. */
+  itemPointer(block: number, offsetNumber: number): this {
+    return this.u16s(block >>> 16, block & 0xffff, offsetNumber);
+  }
+
   bytes(values: Iterable<number>): this {
     for (const value of values) this.u8(value);
     return this;
@@ -80,6 +85,10 @@ export class ByteWriter {
   finish(): Uint8Array {
     return Uint8Array.from(this.#bytes);
   }
+}
+
+export function joinBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 export interface RecordRelation {

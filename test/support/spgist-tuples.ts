@@ -27,7 +27,8 @@ export function leafTuple(label: number, next = 0, size = 24): Uint8Array {
 export function deadTuple(state: number, block = 0xffff_ffff, offsetNumber = 0, xid = 0): Uint8Array {
   return new ByteWriter()
     .u32((16 << 2) | state)
-    .u16s(0, block >>> 16, block & 0xffff, offsetNumber)
+    .u16(0)
+    .itemPointer(block, offsetNumber)
     .u32(xid)
     .finish();
 }

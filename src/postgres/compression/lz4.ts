@@ -1,3 +1,7 @@
+/** A length of 15 in a token goes on in the bytes behind. */
+const LENGTH_GOES_ON = 15;
+const MATCH_BYTES_MIN = 4;
+
 /**
  * One LZ4 block, without a frame, as PostgreSQL stores it in full-page images and TOAST (lz4 Block Format
  * Description). Our own because it must write into a given place without allocating, and no package does.
@@ -23,13 +27,11 @@ export function decompressLz4(
   while (input < end) {
     const token = source[input++] as number;
     let literals = token >> 4;
-    if (literals === 15) {
-      let more = 255;
-      while (more === 255) {
-        if (input >= end) return -1;
-        more = source[input++] as number;
-        literals += more;
-      }
+    if (literals === LENGTH_GOES_ON) {
+      const more = readMoreLength(source, input, end);
+      if (more < 0) return -1;
+      literals += more;
+      input += moreLengthBytes(more);
     }
     if (literals > end - input || literals > targetEnd - output) return -1;
     for (let index = 0; index < literals; index++) target[output++] = source[input++] as number;
@@ -37,17 +39,33 @@ export function decompressLz4(
     if (input + 2 > end) return -1;
     const distance = (source[input] as number) | ((source[input + 1] as number) << 8);
     input += 2;
-    let length = (token & 15) + 4;
-    if (length === 19) {
-      let more = 255;
-      while (more === 255) {
-        if (input >= end) return -1;
-        more = source[input++] as number;
-        length += more;
-      }
+    let length = (token & 15) + MATCH_BYTES_MIN;
+    if ((token & 15) === LENGTH_GOES_ON) {
+      const more = readMoreLength(source, input, end);
+      if (more < 0) return -1;
+      length += more;
+      input += moreLengthBytes(more);
     }
     if (distance === 0 || distance > output - targetStart || length > targetEnd - output) return -1;
-    for (let index = 0; index < length; index++, output++) target[output] = target[output - distance] as number;
+    for (let index = 0; index < length; index++, output++) {
+      target[output] = target[output - distance] as number;
+    }
   }
   return -1;
+}
+
+/** Sum of the bytes up to and including the first that is not 255, or -1 where they are cut off. */
+function readMoreLength(source: Uint8Array, start: number, end: number): number {
+  let sum = 0;
+  for (let input = start; input < end; input++) {
+    const byte = source[input] as number;
+    sum += byte;
+    if (byte !== 255) return sum;
+  }
+  return -1;
+}
+
+/** How many bytes `readMoreLength` has read. */
+function moreLengthBytes(sum: number): number {
+  return Math.floor(sum / 255) + 1;
 }

@@ -1,3 +1,7 @@
+const ITEMS_PER_CONTROL = 8;
+/** The length in a tag that one more byte is added to. */
+const LENGTH_GOES_ON = 15;
+
 /**
  * PostgreSQL's own LZ compression (common/pg_lzcompress.c, pglz_decompress with a complete result demanded).
  *
@@ -21,24 +25,25 @@ export function decompressPglz(
   let output = targetStart;
   while (input < end && output < targetEnd) {
     let control = source[input++] as number;
-    for (let item = 0; item < 8 && input < end && output < targetEnd; item++, control >>= 1) {
+    for (let item = 0; item < ITEMS_PER_CONTROL && input < end && output < targetEnd; item++, control >>= 1) {
       if ((control & 1) === 0) {
         target[output++] = source[input++] as number;
         continue;
       }
-      if (input + 2 > end) return -1;
-      const first = source[input] as number;
-      let length = (first & 0x0f) + 3;
-      const distance = ((first & 0xf0) << 4) | (source[input + 1] as number);
-      input += 2;
-      if (length === 18) {
-        if (input >= end) return -1;
-        length += source[input++] as number;
-      }
+      const tagBytes = ((source[input] as number) & 0x0f) === LENGTH_GOES_ON ? 3 : 2;
+      if (input + tagBytes > end) return -1;
+      const distance = (((source[input] as number) & 0xf0) << 4) | (source[input + 1] as number);
       if (distance === 0 || distance > output - targetStart) return -1;
-      const matchEnd = Math.min(output + length, targetEnd);
+      const matchEnd = Math.min(output + matchLength(source, input), targetEnd);
+      input += tagBytes;
       for (; output < matchEnd; output++) target[output] = target[output - distance] as number;
     }
   }
   return input === end ? output - targetStart : -1;
+}
+
+/** Length of the match whose tag stands at `input`. */
+function matchLength(source: Uint8Array, input: number): number {
+  const length = (source[input] as number) & 0x0f;
+  return length === LENGTH_GOES_ON ? length + 3 + (source[input + 2] as number) : length + 3;
 }

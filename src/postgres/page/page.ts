@@ -39,7 +39,8 @@ export class Page {
 
   /** `bytes`, if given, must be exactly one page; it is shared, not copied. */
   constructor(bytes: Uint8Array = new Uint8Array(BLOCK_BYTES)) {
-    if (bytes.length !== BLOCK_BYTES) throw new RangeError(`a page has ${BLOCK_BYTES} bytes, not ${bytes.length}`);
+    if (bytes.length !== BLOCK_BYTES)
+      throw new RangeError(`a page has ${BLOCK_BYTES} bytes, not ${bytes.length}`);
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, BLOCK_BYTES);
   }

@@ -106,8 +106,8 @@ const kinds: ReadonlyMap<number, BrinBody['kind']> = new Map([
 
 /** The tuple that is all of block 0's data. */
 function findTuple(record: DecodedRecord): Uint8Array | undefined {
-  const data = BodyReader.blockData(record, 0);
-  return data.remaining === 0 && record.appliesImage(0) ? undefined : data.bytes(data.remaining);
+  const data = BodyReader.findBlockData(record, 0);
+  return data?.bytes(data.remaining);
 }
 
 function readInsert(record: DecodedRecord, kind: BrinInsertBody['kind']): BrinInsertBody {

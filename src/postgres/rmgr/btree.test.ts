@@ -149,7 +149,7 @@ test.each(records)('info %i', (info, mainData, blocks, body) => {
   for (let length = 0; length < mainData.length; length++) {
     expect(() => decode(info, mainData.slice(0, length), blocks)).toThrow(CorruptionError);
   }
-  expect(() => decode(info, Uint8Array.from([...mainData, 0]), blocks)).toThrow(/unexplained/);
+  expect(() => decode(info, Uint8Array.from([...mainData, 0]), blocks)).toThrow(/nothing explains/);
 });
 
 test('block data that an image has replaced are undefined', () => {
@@ -162,7 +162,7 @@ test('block data that an image has replaced are undefined', () => {
 });
 
 test('block data that contradict their counts are refused', () => {
-  expect(() => decode(0x60, words(1), [{ data: words(1, 2, 3) }])).toThrow(/unexplained/);
+  expect(() => decode(0x60, words(1), [{ data: words(1, 2, 3) }])).toThrow(/nothing explains/);
   expect(() => decode(0x60, words(2), [{ data: words(1, 2, 3) }])).toThrow(CorruptionError);
   expect(() => decode(0xc0, words(1, 1), [{ data: words(3, 4, 9) }])).toThrow(CorruptionError);
   expect(() => decode(0xe0, words(), [{ data: meta.slice(1) }])).toThrow(CorruptionError);

@@ -1,7 +1,5 @@
 /** Records of btree indexes (rmgrdesc/nbtdesc.c). */
-import { CorruptionError, UnknownRecordError } from '../../base/errors.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
-import { RECORD_INFO_MASK } from '../wal/record-header.ts';
 import type {
   BtreeBody,
   BtreeDedupBody,
@@ -32,6 +30,7 @@ import {
   XLOG_BTREE_UNLINK_PAGE_META,
   XLOG_BTREE_VACUUM,
 } from './btree-layout.ts';
+import { findKindName, refuseKind } from './kind-names.ts';
 import { BodyReader, type ResourceManager, RM_BTREE } from './resource-manager.ts';
 
 const kindNames = new Map<number, BtreeBody['kind']>([
@@ -52,33 +51,13 @@ const kindNames = new Map<number, BtreeBody['kind']>([
   [XLOG_BTREE_META_CLEANUP, 'META_CLEANUP'],
 ]);
 
-function requireEnd(record: DecodedRecord, reader: BodyReader): void {
-  if (reader.remaining !== 0) {
-    throw new CorruptionError(
-      'BAD_WAL_RECORD',
-      `${reader.remaining} bytes of the record's data are unexplained`,
-      {
-        lsn: record.startLsn,
-        resourceManager: 'Btree',
-        info: record.info,
-      },
-    );
-  }
-}
-
-/** A reader of the block's data, or undefined where the record has none because of a full-page image. */
-function readBlock(record: DecodedRecord, blockId: number): BodyReader | undefined {
-  if (record.blockDataLength[blockId] === 0 && record.appliesImage(blockId)) return undefined;
-  return BodyReader.blockData(record, blockId);
-}
-
 function readRest(record: DecodedRecord, blockId: number): Uint8Array | undefined {
-  const reader = readBlock(record, blockId);
+  const reader = BodyReader.findBlockData(record, blockId);
   return reader?.bytes(reader.remaining);
 }
 
 function readMetadata(record: DecodedRecord, blockId: number): BtreeMetadata | undefined {
-  const reader = readBlock(record, blockId);
+  const reader = BodyReader.findBlockData(record, blockId);
   if (reader === undefined) return undefined;
   const metadata: BtreeMetadata = {
     version: reader.u32(),
@@ -90,7 +69,7 @@ function readMetadata(record: DecodedRecord, blockId: number): BtreeMetadata | u
     allEqualImage: reader.bool(),
   };
   reader.skip(3);
-  requireEnd(record, reader);
+  reader.expectEnd();
   return metadata;
 }
 
@@ -100,7 +79,7 @@ function decodeInsert(
   kind: BtreeInsertBody['kind'],
 ): BtreeInsertBody {
   const offsetNumber = main.u16();
-  const data = readBlock(record, 0);
+  const data = BodyReader.findBlockData(record, 0);
   return {
     kind,
     offsetNumber,
@@ -124,10 +103,10 @@ function decodeSplit(record: DecodedRecord, main: BodyReader, kind: BtreeSplitBo
 
 function decodeDedup(record: DecodedRecord, main: BodyReader): BtreeDedupBody {
   const intervalCount = main.u16();
-  const data = readBlock(record, 0);
+  const data = BodyReader.findBlockData(record, 0);
   if (data === undefined) return { kind: 'DEDUP', intervalCount, intervals: undefined };
   const values = data.u16Array(intervalCount * 2);
-  requireEnd(record, data);
+  data.expectEnd();
   const intervals = Array.from({ length: intervalCount }, (_, index) => ({
     baseOffset: values[index * 2] as number,
     itemCount: values[index * 2 + 1] as number,
@@ -136,14 +115,14 @@ function decodeDedup(record: DecodedRecord, main: BodyReader): BtreeDedupBody {
 }
 
 function decodeDeletions(record: DecodedRecord, deletedCount: number, updatedCount: number): BtreeDeletions {
-  const data = readBlock(record, 0);
+  const data = BodyReader.findBlockData(record, 0);
   if (data === undefined) return { deletedCount, updatedCount, deleted: undefined, updated: undefined };
   const deleted = data.u16Array(deletedCount);
   const updated = data.u16Array(updatedCount).map((offsetNumber) => ({
     offsetNumber,
     deletedTids: data.u16Array(data.u16()),
   }));
-  requireEnd(record, data);
+  data.expectEnd();
   return { deletedCount, updatedCount, deleted, updated };
 }
 
@@ -209,7 +188,7 @@ function decodeReusePage(main: BodyReader): BtreeReusePageBody {
 }
 
 function decodeKind(record: DecodedRecord, main: BodyReader): BtreeBody {
-  const kind = kindNames.get(record.info & ~RECORD_INFO_MASK);
+  const kind = findKindName(kindNames, record.info);
   switch (kind) {
     case 'INSERT_LEAF':
     case 'INSERT_UPPER':
@@ -237,19 +216,19 @@ function decodeKind(record: DecodedRecord, main: BodyReader): BtreeBody {
     case 'META_CLEANUP':
       return { kind, metadata: readMetadata(record, 0) };
     default:
-      throw new UnknownRecordError('Btree', record.info, record.startLsn);
+      return refuseKind('Btree', record);
   }
 }
 
 export const btreeResourceManager: ResourceManager<BtreeBody> = {
   id: RM_BTREE,
   name: 'Btree',
-  kindName: (info) => kindNames.get(info & ~RECORD_INFO_MASK),
+  kindName: (info) => findKindName(kindNames, info),
   kinds: [...kindNames.values()],
   decodeBody(record) {
     const main = BodyReader.mainData(record);
     const body = decodeKind(record, main);
-    requireEnd(record, main);
+    main.expectEnd();
     return body;
   },
 };

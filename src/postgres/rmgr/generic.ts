@@ -1,9 +1,8 @@
 /** Generic records, the ones of index access methods that come as extensions (access/transam/generic_xlog.c). */
-import { CorruptionError } from '../../base/errors.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { BLOCK_BYTES, RECORD_INFO_MASK } from '../wal/record-header.ts';
 import { findKindName, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_GENERIC } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_GENERIC, refuseBody } from './resource-manager.ts';
 
 /** GenericXLogFinish writes no other info; generic_redo does not look at it. */
 export const XLOG_GENERIC = 0x00;
@@ -35,18 +34,14 @@ export interface GenericBody {
 
 const kinds: ReadonlyMap<number, GenericBody['kind']> = new Map([[XLOG_GENERIC, 'Generic']]);
 
-function refuse(record: DecodedRecord, reason: string): never {
-  const place = { lsn: record.startLsn, resourceManager: genericResourceManager.name, info: record.info };
-  throw new CorruptionError('BAD_WAL_RECORD', reason, place);
-}
-
 function readPage(record: DecodedRecord, blockId: number): GenericPage {
   const reader = BodyReader.blockData(record, blockId);
   const fragments: GenericFragment[] = [];
   while (reader.remaining > 0) {
     const offset = reader.u16();
     const length = reader.u16();
-    if (offset + length > BLOCK_BYTES) refuse(record, `a fragment of ${length} bytes at ${offset} of a page`);
+    if (offset + length > BLOCK_BYTES)
+      refuseBody('Generic', record, `a fragment of ${length} bytes at ${offset} of a page`);
     fragments.push({ offset, bytes: reader.bytes(length) });
   }
   return { blockId, fragments };
@@ -62,7 +57,7 @@ export const genericResourceManager: ResourceManager<GenericBody> = {
     if ((record.info & ~RECORD_INFO_MASK) !== XLOG_GENERIC) return refuseKind('Generic', record);
     BodyReader.mainData(record).expectEnd();
     if (record.blockCount > GENERIC_PAGES_MAX)
-      refuse(record, `block references up to ${record.blockCount - 1}`);
+      refuseBody('Generic', record, `block references up to ${record.blockCount - 1}`);
     const pages: GenericPage[] = [];
     for (let blockId = 0; blockId < record.blockCount; blockId++) {
       if (record.hasBlock(blockId)) pages.push(readPage(record, blockId));

@@ -1,16 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import {
-  type HeapTid,
-  joinBytes,
-  postingList,
-  tidBytes,
-  tidsBytes,
-} from '../../../test/support/gin-pages.ts';
+import { type HeapTid, postingList, tidBytes, tidsBytes } from '../../../test/support/gin-pages.ts';
 import { refuses } from '../../../test/support/hostile-records.ts';
 import { indexTuple } from '../../../test/support/index-pages.ts';
 import {
   ByteWriter,
   buildRecord,
+  joinBytes,
   type RecordBlock,
   type RecordParts,
 } from '../../../test/support/record-builder.ts';

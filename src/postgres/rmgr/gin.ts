@@ -1,5 +1,4 @@
 /** Records of GIN indexes (rmgrdesc/gindesc.c). */
-import { CorruptionError } from '../../base/errors.ts';
 import { POSTING_LIST_BYTES, POSTING_LIST_NBYTES, postingListSize } from '../page/gin-page.ts';
 import { INDEX_TUPLE_HEADER_BYTES, indexTupleSize } from '../page/index-tuple.ts';
 import { ITEM_POINTER_BYTES } from '../page/item-pointer.ts';
@@ -46,7 +45,7 @@ import {
   XLOG_GIN_VACUUM_PAGE,
 } from './gin-layout.ts';
 import { findKindName, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_GIN } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_GIN, refuseBody } from './resource-manager.ts';
 
 const kinds: ReadonlyMap<number, GinBody['kind']> = new Map([
   [XLOG_GIN_CREATE_PTREE, 'CREATE_PTREE'],
@@ -59,11 +58,6 @@ const kinds: ReadonlyMap<number, GinBody['kind']> = new Map([
   [XLOG_GIN_INSERT_LISTPAGE, 'INSERT_LISTPAGE'],
   [XLOG_GIN_DELETE_LISTPAGE, 'DELETE_LISTPAGE'],
 ]);
-
-function refuse(record: DecodedRecord, reason: string): never {
-  const place = { lsn: record.startLsn, resourceManager: ginResourceManager.name, info: record.info };
-  throw new CorruptionError('BAD_WAL_RECORD', reason, place);
-}
 
 /** A block number as two half-words (BlockIdData). */
 function readBlockId(reader: BodyReader): number {
@@ -78,7 +72,7 @@ function readItemPointer(reader: BodyReader): GinItemPointer {
 function readTuple(record: DecodedRecord, reader: BodyReader): Uint8Array {
   const header = reader.bytes(INDEX_TUPLE_HEADER_BYTES);
   const size = indexTupleSize(new DataView(header.buffer), 0);
-  if (size < INDEX_TUPLE_HEADER_BYTES) refuse(record, `an index tuple claims ${size} bytes`);
+  if (size < INDEX_TUPLE_HEADER_BYTES) refuseBody('Gin', record, `an index tuple claims ${size} bytes`);
   return Uint8Array.from([...header, ...reader.bytes(size - INDEX_TUPLE_HEADER_BYTES)]);
 }
 
@@ -90,12 +84,6 @@ function readTuples(record: DecodedRecord, blockId: number, count: number): Uint
   for (let index = 0; index < count; index++) tuples.push(readTuple(record, reader));
   reader.expectEnd();
   return tuples;
-}
-
-/** The data of a block reference, or undefined where its image stands for them. */
-function findBlockData(record: DecodedRecord, blockId: number): BodyReader | undefined {
-  const reader = BodyReader.blockData(record, blockId);
-  return reader.remaining === 0 && record.appliesImage(blockId) ? undefined : reader;
 }
 
 function readPostingList(reader: BodyReader): Uint8Array {
@@ -120,7 +108,7 @@ function readSegmentAction(record: DecodedRecord, reader: BodyReader): GinSegmen
       return { segment, action: 'add items', ...nothing, addedItems };
     }
     default:
-      return refuse(record, `a posting tree's leaf knows no action ${type}`);
+      return refuseBody('Gin', record, `a posting tree's leaf knows no action ${type}`);
   }
 }
 
@@ -152,12 +140,13 @@ function readEntryChange(record: DecodedRecord, reader: BodyReader): GinEntryCha
 function readInsert(record: DecodedRecord): GinInsertBody {
   const main = BodyReader.mainData(record);
   const flags = main.u16();
-  if ((flags & ~GIN_INSERT_VALID_FLAGS) !== 0) refuse(record, `an insertion has the unknown flags ${flags}`);
+  if ((flags & ~GIN_INSERT_VALID_FLAGS) !== 0)
+    refuseBody('Gin', record, `an insertion has the unknown flags ${flags}`);
   const isData = (flags & GIN_INSERT_ISDATA) !== 0;
   const isLeaf = (flags & GIN_INSERT_ISLEAF) !== 0;
   const children = isLeaf ? undefined : { left: readBlockId(main), right: readBlockId(main) };
   main.expectEnd();
-  const data = findBlockData(record, 0);
+  const data = BodyReader.findBlockData(record, 0);
   let change: GinInsertBody['change'];
   if (data !== undefined) {
     if (!isData) change = readEntryChange(record, data);
@@ -179,7 +168,8 @@ function readSplit(record: DecodedRecord): GinSplitBody {
   const flags = main.u16();
   main.skip(GIN_SPLIT_BYTES - main.consumed);
   main.expectEnd();
-  if ((flags & ~GIN_SPLIT_VALID_FLAGS) !== 0) refuse(record, `a split has the unknown flags ${flags}`);
+  if ((flags & ~GIN_SPLIT_VALID_FLAGS) !== 0)
+    refuseBody('Gin', record, `a split has the unknown flags ${flags}`);
   const isData = (flags & GIN_INSERT_ISDATA) !== 0;
   const isLeaf = (flags & GIN_INSERT_ISLEAF) !== 0;
   const isRootSplit = (flags & GIN_SPLIT_ROOT) !== 0;
@@ -200,7 +190,7 @@ function readVacuumPage(record: DecodedRecord): GinBody {
 
 function readVacuumDataLeafPage(record: DecodedRecord): GinBody {
   BodyReader.mainData(record).expectEnd();
-  const data = findBlockData(record, 0);
+  const data = BodyReader.findBlockData(record, 0);
   return { kind: 'VACUUM_DATA_LEAF_PAGE', change: data && readLeafChange(record, data) };
 }
 
@@ -252,8 +242,8 @@ function readUpdateMetaPage(record: DecodedRecord): GinUpdateMetaPageBody {
   const tupleCount = main.i32();
   main.skip(GIN_UPDATE_META_BYTES - main.consumed);
   main.expectEnd();
-  if (tupleCount < 0) refuse(record, `the list grows by ${tupleCount} tuples`);
-  const hasTuples = tupleCount > 0 && findBlockData(record, 1) !== undefined;
+  if (tupleCount < 0) refuseBody('Gin', record, `the list grows by ${tupleCount} tuples`);
+  const hasTuples = tupleCount > 0 && BodyReader.findBlockData(record, 1) !== undefined;
   const tuples = hasTuples ? readTuples(record, 1, tupleCount) : undefined;
   return { kind: 'UPDATE_META_PAGE', relation, metadata, previousTail, newRightLink, tupleCount, tuples };
 }
@@ -263,7 +253,7 @@ function readInsertListPage(record: DecodedRecord): GinBody {
   const rightLink = main.u32();
   const count = main.i32();
   main.expectEnd();
-  if (count < 0) refuse(record, `a list page has ${count} tuples`);
+  if (count < 0) refuseBody('Gin', record, `a list page has ${count} tuples`);
   return { kind: 'INSERT_LISTPAGE', rightLink, tuples: readTuples(record, 0, count) };
 }
 
@@ -273,7 +263,7 @@ function readDeleteListPage(record: DecodedRecord): GinDeleteListPageBody {
   const deletedCount = main.i32();
   main.skip(GIN_DELETE_LISTPAGE_BYTES - main.consumed);
   main.expectEnd();
-  if (deletedCount < 0) refuse(record, `${deletedCount} list pages are deleted`);
+  if (deletedCount < 0) refuseBody('Gin', record, `${deletedCount} list pages are deleted`);
   return { kind: 'DELETE_LISTPAGE', metadata, deletedCount };
 }
 

@@ -1,8 +1,8 @@
-import { CorruptionError, UnknownRecordError } from '../../base/errors.ts';
 import { INDEX_TUPLE_HEADER_BYTES, INDEX_TUPLE_INFO, indexTupleSize } from '../page/index-tuple.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../wal/record-header.ts';
-import { BodyReader, type ResourceManager, RM_GIST } from './resource-manager.ts';
+import { findKindName, type KindNames, refuseKind } from './kind-names.ts';
+import { BodyReader, type ResourceManager, RM_GIST, refuseBody } from './resource-manager.ts';
 
 /** Record kinds of GiST indexes (access/gistxlog.h). */
 export const XLOG_GIST_PAGE_UPDATE = 0x00;
@@ -101,28 +101,30 @@ export type GistBody =
   | GistPageDeleteBody
   | GistAssignLsnBody;
 
-function corrupt(record: DecodedRecord, reason: string): never {
-  throw new CorruptionError('BAD_WAL_RECORD', reason, {
-    lsn: record.startLsn,
-    resourceManager: gistResourceManager.name,
-    info: record.info,
-  });
-}
+const KINDS = new Map([
+  [XLOG_GIST_PAGE_UPDATE, 'PAGE_UPDATE'],
+  [XLOG_GIST_DELETE, 'DELETE'],
+  [XLOG_GIST_PAGE_REUSE, 'PAGE_REUSE'],
+  [XLOG_GIST_PAGE_SPLIT, 'PAGE_SPLIT'],
+  [XLOG_GIST_PAGE_DELETE, 'PAGE_DELETE'],
+  [XLOG_GIST_ASSIGN_LSN, 'ASSIGN_LSN'],
+]) satisfies KindNames;
 
 /** `count` index tuples that take up all of the data that is left. */
 function readTuples(record: DecodedRecord, reader: BodyReader, count: number): Uint8Array[] {
   const tuples: Uint8Array[] = [];
   while (reader.remaining > 0) {
-    if (tuples.length === count) corrupt(record, `more than the announced ${count} index tuples`);
+    if (tuples.length === count) refuseBody('Gist', record, `more than the announced ${count} index tuples`);
     const header = reader.bytes(INDEX_TUPLE_HEADER_BYTES);
     const size = indexTupleSize(new DataView(header.buffer), 0);
-    if (size < INDEX_TUPLE_HEADER_BYTES) corrupt(record, `an index tuple of ${size} bytes`);
+    if (size < INDEX_TUPLE_HEADER_BYTES) refuseBody('Gist', record, `an index tuple of ${size} bytes`);
     const tuple = new Uint8Array(size);
     tuple.set(header);
     tuple.set(reader.bytes(size - INDEX_TUPLE_HEADER_BYTES), INDEX_TUPLE_INFO + 2);
     tuples.push(tuple);
   }
-  if (tuples.length !== count) corrupt(record, `${tuples.length} index tuples instead of ${count}`);
+  if (tuples.length !== count)
+    refuseBody('Gist', record, `${tuples.length} index tuples instead of ${count}`);
   return tuples;
 }
 
@@ -131,10 +133,9 @@ function readPageUpdate(record: DecodedRecord): GistPageUpdateBody {
   const deleteCount = main.u16();
   const insertCount = main.u16();
   main.expectEnd();
-  const data = BodyReader.blockData(record, 0);
-  const replacedByImage = data.remaining === 0 && record.appliesImage(0);
+  const data = BodyReader.findBlockData(record, 0);
   let change: GistPageUpdateBody['change'];
-  if (!replacedByImage) {
+  if (data !== undefined) {
     const deleted = data.u16Array(deleteCount);
     change = { deleted, inserted: readTuples(record, data, insertCount) };
   }
@@ -182,7 +183,7 @@ function readPageSplit(record: DecodedRecord): GistPageSplitBody {
   for (let page = 0; page < pageCount; page++) {
     const blockId = GIST_PAGE_SPLIT_FIRST_BLOCK + page;
     if (!record.hasBlock(blockId))
-      corrupt(record, `a split into ${pageCount} pages without block ${blockId}`);
+      refuseBody('Gist', record, `a split into ${pageCount} pages without block ${blockId}`);
     const data = BodyReader.blockData(record, blockId);
     const count = data.i32();
     pages.push(readTuples(record, data, count));
@@ -218,25 +219,8 @@ function readAssignLsn(record: DecodedRecord): GistAssignLsnBody {
 export const gistResourceManager: ResourceManager<GistBody> = {
   id: RM_GIST,
   name: 'Gist',
-  kinds: ['PAGE_UPDATE', 'DELETE', 'PAGE_REUSE', 'PAGE_SPLIT', 'PAGE_DELETE', 'ASSIGN_LSN'],
-  kindName(info) {
-    switch (info & ~RECORD_INFO_MASK) {
-      case XLOG_GIST_PAGE_UPDATE:
-        return 'PAGE_UPDATE';
-      case XLOG_GIST_DELETE:
-        return 'DELETE';
-      case XLOG_GIST_PAGE_REUSE:
-        return 'PAGE_REUSE';
-      case XLOG_GIST_PAGE_SPLIT:
-        return 'PAGE_SPLIT';
-      case XLOG_GIST_PAGE_DELETE:
-        return 'PAGE_DELETE';
-      case XLOG_GIST_ASSIGN_LSN:
-        return 'ASSIGN_LSN';
-      default:
-        return undefined;
-    }
-  },
+  kinds: [...KINDS.values()],
+  kindName: (info) => findKindName(KINDS, info),
   decodeBody(record) {
     switch (record.info & ~RECORD_INFO_MASK) {
       case XLOG_GIST_PAGE_UPDATE:
@@ -252,7 +236,7 @@ export const gistResourceManager: ResourceManager<GistBody> = {
       case XLOG_GIST_ASSIGN_LSN:
         return readAssignLsn(record);
       default:
-        throw new UnknownRecordError(gistResourceManager.name, record.info, record.startLsn);
+        return refuseKind('Gist', record);
     }
   },
 };

@@ -100,7 +100,7 @@ test.each(records)('info %i', (info, mainData, blocks, body) => {
   for (let length = 0; length < mainData.length; length++) {
     expect(() => decode(info, mainData.slice(0, length), blocks)).toThrow(CorruptionError);
   }
-  expect(() => decode(info, Uint8Array.from([...mainData, 0]), blocks)).toThrow(/unexplained/);
+  expect(() => decode(info, Uint8Array.from([...mainData, 0]), blocks)).toThrow(/nothing explains/);
 });
 
 test('block data that an image has replaced are undefined', () => {
@@ -115,8 +115,8 @@ test('block data that contradict their counts or flags are refused', () => {
   const allocate = (flags: number): Uint8Array => new ByteWriter().u32(5).u16s(1, 2).u8(flags).finish();
   expect(() => decode(0x40, allocate(4), [{}, {}, {}])).toThrow(/unknown flags 4/);
   expect(() => decode(0x40, allocate(1), [{}, {}, { data: longs(1) }])).toThrow(CorruptionError);
-  expect(() => decode(0x40, allocate(0), [{}, {}, { data: longs(1) }])).toThrow(/unexplained/);
-  expect(() => decode(0x90, words(0), [{}, { data: new Uint8Array(3) }])).toThrow(/unexplained/);
+  expect(() => decode(0x40, allocate(0), [{}, {}, { data: longs(1) }])).toThrow(/nothing explains/);
+  expect(() => decode(0x90, words(0), [{}, { data: new Uint8Array(3) }])).toThrow(/nothing explains/);
 });
 
 test('an unknown kind is refused', () => {

@@ -1,7 +1,5 @@
 /** Records of hash indexes (rmgrdesc/hashdesc.c). */
-import { CorruptionError, UnknownRecordError } from '../../base/errors.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
-import { RECORD_INFO_MASK } from '../wal/record-header.ts';
 import type {
   HashAddOverflowPageBody,
   HashBody,
@@ -29,7 +27,8 @@ import {
   XLOG_HASH_UPDATE_META_PAGE,
   XLOG_HASH_VACUUM_ONE_PAGE,
 } from './hash-layout.ts';
-import { BodyReader, type ResourceManager, RM_HASH } from './resource-manager.ts';
+import { findKindName, refuseKind } from './kind-names.ts';
+import { BodyReader, type ResourceManager, RM_HASH, refuseBody } from './resource-manager.ts';
 
 const kindNames = new Map<number, HashBody['kind']>([
   [XLOG_HASH_INIT_META_PAGE, 'INIT_META_PAGE'],
@@ -47,31 +46,16 @@ const kindNames = new Map<number, HashBody['kind']>([
   [XLOG_HASH_VACUUM_ONE_PAGE, 'VACUUM_ONE_PAGE'],
 ]);
 
-function failBody(record: DecodedRecord, reason: string): never {
-  throw new CorruptionError('BAD_WAL_RECORD', reason, {
-    lsn: record.startLsn,
-    resourceManager: 'Hash',
-    info: record.info,
-  });
-}
-
-function requireEnd(record: DecodedRecord, reader: BodyReader): void {
-  if (reader.remaining !== 0)
-    failBody(record, `${reader.remaining} bytes of the record's data are unexplained`);
-}
-
 /** A reader of the block's data, or undefined where the record has no such block, or an image in place of its data. */
 function readBlock(record: DecodedRecord, blockId: number): BodyReader | undefined {
-  if (!record.hasBlock(blockId)) return undefined;
-  if (record.blockDataLength[blockId] === 0 && record.appliesImage(blockId)) return undefined;
-  return BodyReader.blockData(record, blockId);
+  return record.hasBlock(blockId) ? BodyReader.findBlockData(record, blockId) : undefined;
 }
 
 function readSingle(record: DecodedRecord, blockId: number): number | undefined {
   const reader = readBlock(record, blockId);
   if (reader === undefined) return undefined;
   const value = reader.u32();
-  requireEnd(record, reader);
+  reader.expectEnd();
   return value;
 }
 
@@ -79,7 +63,7 @@ function readOffsetNumbers(record: DecodedRecord, blockId: number): readonly num
   const reader = readBlock(record, blockId);
   if (reader === undefined) return undefined;
   const offsetNumbers = reader.u16Array(Math.floor(reader.remaining / 2));
-  requireEnd(record, reader);
+  reader.expectEnd();
   return offsetNumbers;
 }
 
@@ -117,7 +101,7 @@ function decodeSplitAllocatePage(record: DecodedRecord, main: BodyReader): HashS
   const newBucketFlag = main.u16();
   const flags = main.u8();
   if ((flags & ~(XLH_SPLIT_META_UPDATE_MASKS | XLH_SPLIT_META_UPDATE_SPLITPOINT)) !== 0) {
-    failBody(record, `the record has unknown flags ${flags}`);
+    refuseBody('Hash', record, `the record has unknown flags ${flags}`);
   }
   const data = readBlock(record, 2);
   let masks: HashSplitAllocatePageBody['masks'];
@@ -127,7 +111,7 @@ function decodeSplitAllocatePage(record: DecodedRecord, main: BodyReader): HashS
     if ((flags & XLH_SPLIT_META_UPDATE_SPLITPOINT) !== 0) {
       splitpoint = { overflowPoint: data.u32(), overflowPages: data.u32() };
     }
-    requireEnd(record, data);
+    data.expectEnd();
   }
   return { kind: 'SPLIT_ALLOCATE_PAGE', newBucket, oldBucketFlag, newBucketFlag, flags, masks, splitpoint };
 }
@@ -174,7 +158,7 @@ function decodeVacuumOnePage(main: BodyReader): HashVacuumOnePageBody {
 }
 
 function decodeKind(record: DecodedRecord, main: BodyReader): HashBody {
-  const kind = kindNames.get(record.info & ~RECORD_INFO_MASK);
+  const kind = findKindName(kindNames, record.info);
   switch (kind) {
     case 'INIT_META_PAGE':
       return { kind, tupleCount: readDouble(main), procedure: main.u32(), fillFactor: main.u16() };
@@ -207,19 +191,19 @@ function decodeKind(record: DecodedRecord, main: BodyReader): HashBody {
     case 'VACUUM_ONE_PAGE':
       return decodeVacuumOnePage(main);
     default:
-      throw new UnknownRecordError('Hash', record.info, record.startLsn);
+      return refuseKind('Hash', record);
   }
 }
 
 export const hashResourceManager: ResourceManager<HashBody> = {
   id: RM_HASH,
   name: 'Hash',
-  kindName: (info) => kindNames.get(info & ~RECORD_INFO_MASK),
+  kindName: (info) => findKindName(kindNames, info),
   kinds: [...kindNames.values()],
   decodeBody(record) {
     const main = BodyReader.mainData(record);
     const body = decodeKind(record, main);
-    requireEnd(record, main);
+    main.expectEnd();
     return body;
   },
 };

@@ -77,12 +77,16 @@ export interface HeapConfirmBody {
   readonly offsetNumber: number;
 }
 
-export interface HeapLockBody {
-  readonly kind: 'LOCK';
+/** xl_heap_lock and xl_heap_lock_updated, which have the same fields. */
+export interface HeapLockFields {
   readonly xmax: number;
   readonly offsetNumber: number;
   readonly infobits: number;
   readonly flags: number;
+}
+
+export interface HeapLockBody extends HeapLockFields {
+  readonly kind: 'LOCK';
 }
 
 export interface HeapInplaceBody {
@@ -115,18 +119,18 @@ const KINDS = new Map([
   [XLOG_HEAP_INPLACE, 'INPLACE'],
 ]) satisfies KindNames;
 
-/** An xl_heap_header and a tuple's data, to the end of the reader. */
-function readTuple(reader: BodyReader): HeapTupleBody {
+/** An xl_heap_header and a tuple's data: so many bytes, or all that the reader has. */
+export function readHeapTuple(reader: BodyReader, dataLength?: number): HeapTupleBody {
   return {
     infomask2: reader.u16(),
     infomask: reader.u16(),
     hoff: reader.u8(),
-    data: reader.bytes(reader.remaining),
+    data: reader.bytes(dataLength ?? reader.remaining),
   };
 }
 
 function readOptionalTuple(reader: BodyReader, present: boolean): HeapTupleBody | undefined {
-  if (present) return readTuple(reader);
+  if (present) return readHeapTuple(reader);
   reader.expectEnd();
   return undefined;
 }
@@ -186,17 +190,11 @@ function decodeConfirm(record: DecodedRecord): HeapConfirmBody {
   return { kind: 'HEAP_CONFIRM', offsetNumber };
 }
 
-function decodeLock(record: DecodedRecord): HeapLockBody {
+export function decodeHeapLock(record: DecodedRecord): HeapLockFields {
   const main = BodyReader.mainData(record);
-  const body: HeapLockBody = {
-    kind: 'LOCK',
-    xmax: main.u32(),
-    offsetNumber: main.u16(),
-    infobits: main.u8(),
-    flags: main.u8(),
-  };
+  const fields = { xmax: main.u32(), offsetNumber: main.u16(), infobits: main.u8(), flags: main.u8() };
   main.expectEnd();
-  return body;
+  return fields;
 }
 
 function decodeInplace(record: DecodedRecord): HeapInplaceBody {
@@ -234,7 +232,7 @@ export const heapResourceManager: ResourceManager<HeapBody> = {
       case 'HEAP_CONFIRM':
         return decodeConfirm(record);
       case 'LOCK':
-        return decodeLock(record);
+        return { kind, ...decodeHeapLock(record) };
       case 'INPLACE':
         return decodeInplace(record);
       default:

@@ -1,7 +1,6 @@
 /** What PRUNE records of Heap2 consist of (access/heapam_xlog.h: xl_heap_prune, xlhp_*). */
-import { CorruptionError } from '../../base/errors.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
-import { BodyReader } from './resource-manager.ts';
+import { BodyReader, refuseBody } from './resource-manager.ts';
 
 /** xl_heap_prune: a reason, which PostgreSQL never sets, and flags; then the conflict horizon if there is one. */
 export const HEAP_PRUNE_FLAGS = 1;
@@ -85,11 +84,7 @@ export function decodePrune(record: DecodedRecord, kind: HeapPruneBody['kind']):
   main.skip(HEAP_PRUNE_FLAGS);
   const flags = main.u8();
   if ((flags & ~XLHP_VALID_FLAGS) !== 0) {
-    throw new CorruptionError('BAD_WAL_RECORD', `the prune record has unknown flags ${flags}`, {
-      lsn: record.startLsn,
-      resourceManager: 'Heap2',
-      info: record.info,
-    });
+    refuseBody('Heap2', record, `the prune record has unknown flags ${flags}`);
   }
   const snapshotConflictHorizon = (flags & XLHP_HAS_CONFLICT_HORIZON) === 0 ? undefined : main.u32();
   main.expectEnd();

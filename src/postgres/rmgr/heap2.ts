@@ -1,13 +1,12 @@
 /** Records of the resource manager Heap2 (access/heapam_xlog.h, access/rewriteheap.h, rmgrdesc/heapdesc.c). */
-import { CorruptionError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { VISIBILITYMAP_XLOG_VALID_BITS } from '../page/visibility-map.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
-import type { HeapTupleBody } from './heap.ts';
+import { decodeHeapLock, type HeapLockFields, type HeapTupleBody, readHeapTuple } from './heap.ts';
 import { HEAP_BLKREF_HEAP } from './heap-layout.ts';
 import { decodePrune, type HeapPruneBody } from './heap2-prune.ts';
 import { findKindName, type KindNames, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_HEAP2 } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_HEAP2, refuseBody } from './resource-manager.ts';
 
 /** Info values; MULTI_INSERT may have XLOG_HEAP_INIT_PAGE. */
 export const XLOG_HEAP2_REWRITE = 0x00;
@@ -64,12 +63,8 @@ export interface HeapMultiInsertBody {
   readonly tuples: readonly HeapTupleBody[] | undefined;
 }
 
-export interface HeapLockUpdatedBody {
+export interface HeapLockUpdatedBody extends HeapLockFields {
   readonly kind: 'LOCK_UPDATED';
-  readonly xmax: number;
-  readonly offsetNumber: number;
-  readonly infobits: number;
-  readonly flags: number;
 }
 
 export interface HeapNewCidBody {
@@ -126,11 +121,7 @@ function decodeVisible(record: DecodedRecord): HeapVisibleBody {
   const flags = main.u8();
   main.expectEnd();
   if ((flags & ~VISIBILITYMAP_XLOG_VALID_BITS) !== 0) {
-    throw new CorruptionError('BAD_WAL_RECORD', `the record has unknown visibility flags ${flags}`, {
-      lsn: record.startLsn,
-      resourceManager: 'Heap2',
-      info: record.info,
-    });
+    refuseBody('Heap2', record, `the record has unknown visibility flags ${flags}`);
   }
   return { kind: 'VISIBLE', snapshotConflictHorizon, flags };
 }
@@ -148,25 +139,11 @@ function decodeMultiInsert(record: DecodedRecord, kind: HeapMultiInsertBody['kin
   const tuples: HeapTupleBody[] = [];
   for (let index = 0; index < count; index++) {
     block.skip(block.consumed & 1);
-    const length = block.u16();
-    const header = { infomask2: block.u16(), infomask: block.u16(), hoff: block.u8() };
-    tuples.push({ ...header, data: block.bytes(length) });
+    const dataLength = block.u16();
+    tuples.push(readHeapTuple(block, dataLength));
   }
   block.expectEnd();
   return { kind, flags, offsetNumbers, tuples };
-}
-
-function decodeLockUpdated(record: DecodedRecord): HeapLockUpdatedBody {
-  const main = BodyReader.mainData(record);
-  const body: HeapLockUpdatedBody = {
-    kind: 'LOCK_UPDATED',
-    xmax: main.u32(),
-    offsetNumber: main.u16(),
-    infobits: main.u8(),
-    flags: main.u8(),
-  };
-  main.expectEnd();
-  return body;
 }
 
 function decodeNewCid(record: DecodedRecord): HeapNewCidBody {
@@ -199,7 +176,7 @@ export const heap2ResourceManager: ResourceManager<Heap2Body> = {
       case 'MULTI_INSERT+INIT':
         return decodeMultiInsert(record, kind);
       case 'LOCK_UPDATED':
-        return decodeLockUpdated(record);
+        return { kind, ...decodeHeapLock(record) };
       case 'NEW_CID':
         return decodeNewCid(record);
       default:

@@ -1,8 +1,7 @@
-import { CorruptionError } from '../../base/errors.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../wal/record-header.ts';
 import { findKindName, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_LOGICAL_MESSAGE } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_LOGICAL_MESSAGE, refuseBody } from './resource-manager.ts';
 
 /** The one record kind (replication/message.h). */
 export const XLOG_LOGICAL_MESSAGE = 0x00;
@@ -29,11 +28,7 @@ function decodeBody(record: DecodedRecord): LogicalMessageBody {
   const prefixFits = prefixLength > 0n && prefixLength + messageLength === BigInt(reader.remaining);
   const prefix = prefixFits ? reader.cString() : '';
   if (!prefixFits || BigInt(reader.consumed - start) !== prefixLength) {
-    throw new CorruptionError('BAD_WAL_RECORD', 'the logical message contradicts itself on its lengths', {
-      lsn: record.startLsn,
-      resourceManager: 'LogicalMessage',
-      info: record.info,
-    });
+    refuseBody('LogicalMessage', record, 'the logical message contradicts itself on its lengths');
   }
   return { kind: 'MESSAGE', database, transactional, prefix, message: reader.bytes(Number(messageLength)) };
 }

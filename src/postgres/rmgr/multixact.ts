@@ -1,9 +1,8 @@
-import { CorruptionError } from '../../base/errors.ts';
 import { SLRUS } from '../files/slru.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../wal/record-header.ts';
 import { findKindName, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_MULTIXACT } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_MULTIXACT, refuseBody } from './resource-manager.ts';
 import { readSlruPageNumber } from './slru-page-number.ts';
 
 /** Record kinds (access/multixact.h). */
@@ -54,11 +53,7 @@ function readMember(record: DecodedRecord, reader: BodyReader): { xid: number; s
   const xid = reader.u32();
   const status = reader.u32();
   if (status > MULTIXACT_STATUS_MAX) {
-    throw new CorruptionError('BAD_WAL_RECORD', `${status} is no status of a multixact's member`, {
-      lsn: record.startLsn,
-      resourceManager: 'MultiXact',
-      info: record.info,
-    });
+    refuseBody('MultiXact', record, `${status} is no status of a multixact's member`);
   }
   return { xid, status };
 }

@@ -1,4 +1,3 @@
-import { CorruptionError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { RELATION_LOCATOR_BYTES, type RelationLocator } from '../files/relation-locator.ts';
 import { TWOPHASE_CRC_BYTES, TWOPHASE_MAGIC } from '../files/two-phase-file.ts';
@@ -9,7 +8,7 @@ import {
   type InvalidationMessage,
   readInvalidationMessage,
 } from './invalidation-message.ts';
-import type { BodyReader } from './resource-manager.ts';
+import { type BodyReader, refuseBody } from './resource-manager.ts';
 import { readRelationLocator } from './smgr.ts';
 import { readTransactionStatsItem, type TransactionStatsItem } from './transaction-stats-item.ts';
 
@@ -46,11 +45,7 @@ export interface PreparedState {
 }
 
 function fail(record: DecodedRecord, reason: string): never {
-  throw new CorruptionError('BAD_WAL_RECORD', `the state of a prepared transaction ${reason}`, {
-    lsn: record.startLsn,
-    resourceManager: 'Transaction',
-    info: record.info,
-  });
+  return refuseBody('Transaction', record, `the state of a prepared transaction ${reason}`);
 }
 
 /** save_state_data: each piece is padded to MAXALIGN. */

@@ -1,8 +1,7 @@
-import { CorruptionError } from '../../base/errors.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../wal/record-header.ts';
 import { findKindName, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_RELMAP } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_RELMAP, refuseBody } from './resource-manager.ts';
 
 /** The one record kind (utils/relmapper.h). */
 export const XLOG_RELMAP_UPDATE = 0x00;
@@ -24,11 +23,7 @@ function decodeBody(record: DecodedRecord): RelationMapBody {
   const tablespace = reader.u32();
   const length = reader.i32();
   if (length !== record.version.relationMapBytes) {
-    throw new CorruptionError('BAD_WAL_RECORD', `a relation map of ${length} bytes`, {
-      lsn: record.startLsn,
-      resourceManager: 'RelMap',
-      info: record.info,
-    });
+    refuseBody('RelMap', record, `a relation map of ${length} bytes`);
   }
   const body: RelationMapBody = { kind: 'UPDATE', database, tablespace, content: reader.bytes(length) };
   reader.expectEnd();

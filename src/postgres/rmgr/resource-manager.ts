@@ -54,6 +54,18 @@ export interface ResourceManager<Body extends RecordBody = RecordBody> {
 }
 
 /**
+ * Refuses a record whose data contradict themselves. `resourceManager` is its name, or its number where the name is not
+ * at hand.
+ */
+export function refuseBody(resourceManager: string | number, record: DecodedRecord, reason: string): never {
+  throw new CorruptionError('BAD_WAL_RECORD', reason, {
+    lsn: record.startLsn,
+    resourceManager,
+    info: record.info,
+  });
+}
+
+/**
  * Reads the fields of a record's main data or block data one after another; every read is bounded by that data.
  * For cold code: it is an object.
  */
@@ -84,6 +96,12 @@ export class BodyReader {
     );
   }
 
+  /** The data of a block reference, or undefined where it has none because a full-page image stands for it. */
+  static findBlockData(record: DecodedRecord, blockId: number): BodyReader | undefined {
+    const reader = BodyReader.blockData(record, blockId);
+    return reader.remaining === 0 && record.appliesImage(blockId) ? undefined : reader;
+  }
+
   get remaining(): number {
     return this.#end - this.#position;
   }
@@ -96,15 +114,7 @@ export class BodyReader {
   #take(length: number): number {
     const position = this.#position;
     if (length < 0 || length > this.#end - position) {
-      throw new CorruptionError(
-        'BAD_WAL_RECORD',
-        `the record's data ends within a field of ${length} bytes`,
-        {
-          lsn: this.#record.startLsn,
-          resourceManager: this.#record.resourceManager,
-          info: this.#record.info,
-        },
-      );
+      this.#refuse(`the record's data ends within a field of ${length} bytes`);
     }
     this.#position = position + length;
     return position;
@@ -112,16 +122,11 @@ export class BodyReader {
 
   /** Refuses bytes that the layout read so far does not explain. */
   expectEnd(): void {
-    if (this.remaining === 0) return;
-    throw new CorruptionError(
-      'BAD_WAL_RECORD',
-      `the record has ${this.remaining} bytes that nothing explains`,
-      {
-        lsn: this.#record.startLsn,
-        resourceManager: this.#record.resourceManager,
-        info: this.#record.info,
-      },
-    );
+    if (this.remaining !== 0) this.#refuse(`the record has ${this.remaining} bytes that nothing explains`);
+  }
+
+  #refuse(reason: string): never {
+    return refuseBody(this.#record.resourceManager, this.#record, reason);
   }
 
   /** Passes over padding. */

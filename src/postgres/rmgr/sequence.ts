@@ -1,8 +1,7 @@
 /** Records of the resource manager Sequence (commands/sequence.h, rmgrdesc/seqdesc.c). */
-import { CorruptionError } from '../../base/errors.ts';
 import { TUPLE_HEADER_BYTES, TUPLE_HOFF } from '../page/heap-tuple.ts';
 import { findKindName, type KindNames, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_SEQUENCE } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_SEQUENCE, refuseBody } from './resource-manager.ts';
 
 export const XLOG_SEQ_LOG = 0x00;
 /** xl_seq_rec: the relation. The sequence's whole tuple follows. */
@@ -39,11 +38,7 @@ export const sequenceResourceManager: ResourceManager<SequenceBody> = {
     const tuple = main.bytes(main.remaining);
     const hoff = tuple[TUPLE_HOFF] ?? 0;
     if (hoff < TUPLE_HEADER_BYTES || tuple.length < hoff + SEQUENCE_DATA_BYTES) {
-      throw new CorruptionError('BAD_WAL_RECORD', `${tuple.length} bytes are no tuple of a sequence`, {
-        lsn: record.startLsn,
-        resourceManager: 'Sequence',
-        info: record.info,
-      });
+      refuseBody('Sequence', record, `${tuple.length} bytes are no tuple of a sequence`);
     }
     const view = new DataView(tuple.buffer, hoff);
     return {

@@ -1,9 +1,8 @@
-import { CorruptionError } from '../../base/errors.ts';
 import type { RelationLocator } from '../files/relation-locator.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { FORK_INIT, RECORD_INFO_MASK } from '../wal/record-header.ts';
 import { findKindName, refuseKind } from './kind-names.ts';
-import { BodyReader, type ResourceManager, RM_SMGR } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_SMGR, refuseBody } from './resource-manager.ts';
 
 /** Record kinds (catalog/storage_xlog.h). */
 export const XLOG_SMGR_CREATE = 0x10;
@@ -35,27 +34,20 @@ export function readRelationLocator(reader: BodyReader): RelationLocator {
   return { tablespace: reader.u32(), database: reader.u32(), relation: reader.u32() };
 }
 
-function fail(record: DecodedRecord, reason: string): never {
-  throw new CorruptionError('BAD_WAL_RECORD', reason, {
-    lsn: record.startLsn,
-    resourceManager: 'Storage',
-    info: record.info,
-  });
-}
-
 function decodeBody(record: DecodedRecord): SmgrBody {
   const reader = BodyReader.mainData(record);
   let body: SmgrBody;
   switch (record.info & ~RECORD_INFO_MASK) {
     case XLOG_SMGR_CREATE:
       body = { kind: 'CREATE', relation: readRelationLocator(reader), fork: reader.i32() };
-      if (body.fork < 0 || body.fork > FORK_INIT) fail(record, `there is no fork ${body.fork}`);
+      if (body.fork < 0 || body.fork > FORK_INIT)
+        refuseBody('Storage', record, `there is no fork ${body.fork}`);
       break;
     case XLOG_SMGR_TRUNCATE: {
       const blocks = reader.u32();
       body = { kind: 'TRUNCATE', blocks, relation: readRelationLocator(reader), flags: reader.i32() };
       if ((body.flags & ~SMGR_TRUNCATE_ALL) !== 0)
-        fail(record, `unknown flags of a truncation: ${body.flags}`);
+        refuseBody('Storage', record, `unknown flags of a truncation: ${body.flags}`);
       break;
     }
     default:

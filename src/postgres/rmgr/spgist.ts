@@ -1,4 +1,3 @@
-import { CorruptionError, UnknownRecordError } from '../../base/errors.ts';
 import {
   SPGIST_DEAD_TUPLE_BYTES,
   SPGIST_INNER_HEADER_BYTES,
@@ -7,7 +6,8 @@ import {
 } from '../page/spgist-page.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../wal/record-header.ts';
-import { BodyReader, type ResourceManager, RM_SPGIST } from './resource-manager.ts';
+import { findKindName, type KindNames, refuseKind } from './kind-names.ts';
+import { BodyReader, type ResourceManager, RM_SPGIST, refuseBody } from './resource-manager.ts';
 import type {
   SpgistAddLeafBody,
   SpgistAddNodeBody,
@@ -36,13 +36,16 @@ import {
   XLOG_SPGIST_VACUUM_ROOT,
 } from './spgist-layout.ts';
 
-function corrupt(record: DecodedRecord, reason: string): never {
-  throw new CorruptionError('BAD_WAL_RECORD', reason, {
-    lsn: record.startLsn,
-    resourceManager: spgistResourceManager.name,
-    info: record.info,
-  });
-}
+const KINDS = new Map([
+  [XLOG_SPGIST_ADD_LEAF, 'ADD_LEAF'],
+  [XLOG_SPGIST_MOVE_LEAFS, 'MOVE_LEAFS'],
+  [XLOG_SPGIST_ADD_NODE, 'ADD_NODE'],
+  [XLOG_SPGIST_SPLIT_TUPLE, 'SPLIT_TUPLE'],
+  [XLOG_SPGIST_PICKSPLIT, 'PICKSPLIT'],
+  [XLOG_SPGIST_VACUUM_LEAF, 'VACUUM_LEAF'],
+  [XLOG_SPGIST_VACUUM_ROOT, 'VACUUM_ROOT'],
+  [XLOG_SPGIST_VACUUM_REDIRECT, 'VACUUM_REDIRECT'],
+]) satisfies KindNames;
 
 /** A tuple that begins with `headerBytes`, from which `sizeOf` tells how long it is. */
 function readTuple(
@@ -53,7 +56,7 @@ function readTuple(
 ): Uint8Array {
   const header = reader.bytes(headerBytes);
   const size = sizeOf(new DataView(header.buffer), 0);
-  if (size < SPGIST_DEAD_TUPLE_BYTES) corrupt(record, `an SP-GiST tuple of ${size} bytes`);
+  if (size < SPGIST_DEAD_TUPLE_BYTES) refuseBody('SPGist', record, `an SP-GiST tuple of ${size} bytes`);
   const rest = reader.bytes(size - headerBytes);
   const tuple = new Uint8Array(size);
   tuple.set(header);
@@ -121,7 +124,7 @@ function readAddNode(record: DecodedRecord, main: BodyReader): SpgistAddNodeBody
   const newPage = main.bool();
   const parentBlock = (main.u8() << 24) >> 24;
   if (parentBlock < SPGIST_ADD_NODE_PARENT_NONE || parentBlock > SPGIST_ADD_NODE_PARENT_MAX) {
-    corrupt(record, `${parentBlock} names no page of the parent`);
+    refuseBody('SPGist', record, `${parentBlock} names no page of the parent`);
   }
   const offsetParent = main.u16();
   const node = main.u16();
@@ -241,7 +244,7 @@ function readBody(record: DecodedRecord, main: BodyReader): SpgistBody {
     case XLOG_SPGIST_VACUUM_REDIRECT:
       return readVacuumRedirect(main);
     default:
-      throw new UnknownRecordError(spgistResourceManager.name, record.info, record.startLsn);
+      return refuseKind('SPGist', record);
   }
 }
 
@@ -249,38 +252,8 @@ function readBody(record: DecodedRecord, main: BodyReader): SpgistBody {
 export const spgistResourceManager: ResourceManager<SpgistBody> = {
   id: RM_SPGIST,
   name: 'SPGist',
-  kinds: [
-    'ADD_LEAF',
-    'MOVE_LEAFS',
-    'ADD_NODE',
-    'SPLIT_TUPLE',
-    'PICKSPLIT',
-    'VACUUM_LEAF',
-    'VACUUM_ROOT',
-    'VACUUM_REDIRECT',
-  ],
-  kindName(info) {
-    switch (info & ~RECORD_INFO_MASK) {
-      case XLOG_SPGIST_ADD_LEAF:
-        return 'ADD_LEAF';
-      case XLOG_SPGIST_MOVE_LEAFS:
-        return 'MOVE_LEAFS';
-      case XLOG_SPGIST_ADD_NODE:
-        return 'ADD_NODE';
-      case XLOG_SPGIST_SPLIT_TUPLE:
-        return 'SPLIT_TUPLE';
-      case XLOG_SPGIST_PICKSPLIT:
-        return 'PICKSPLIT';
-      case XLOG_SPGIST_VACUUM_LEAF:
-        return 'VACUUM_LEAF';
-      case XLOG_SPGIST_VACUUM_ROOT:
-        return 'VACUUM_ROOT';
-      case XLOG_SPGIST_VACUUM_REDIRECT:
-        return 'VACUUM_REDIRECT';
-      default:
-        return undefined;
-    }
-  },
+  kinds: [...KINDS.values()],
+  kindName: (info) => findKindName(KINDS, info),
   decodeBody(record) {
     const main = BodyReader.mainData(record);
     const body = readBody(record, main);

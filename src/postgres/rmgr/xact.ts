@@ -1,4 +1,3 @@
-import { CorruptionError } from '../../base/errors.ts';
 import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 import { RELATION_LOCATOR_BYTES, type RelationLocator } from '../files/relation-locator.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
@@ -9,7 +8,7 @@ import {
 } from './invalidation-message.ts';
 import { refuseKind } from './kind-names.ts';
 import { decodePreparedState, type PreparedState } from './prepared-state.ts';
-import { BodyReader, type ResourceManager, RM_XACT } from './resource-manager.ts';
+import { BodyReader, type ResourceManager, RM_XACT, refuseBody } from './resource-manager.ts';
 import { readRelationLocator } from './smgr.ts';
 import { readTransactionStatsItem, type TransactionStatsItem } from './transaction-stats-item.ts';
 
@@ -110,11 +109,7 @@ export type TransactionBody =
   | TransactionInvalidationBody;
 
 function fail(record: DecodedRecord, reason: string): never {
-  throw new CorruptionError('BAD_WAL_RECORD', reason, {
-    lsn: record.startLsn,
-    resourceManager: 'Transaction',
-    info: record.info,
-  });
+  return refuseBody('Transaction', record, reason);
 }
 
 function checkXinfo(record: DecodedRecord, xinfo: number, isCommit: boolean, isPrepared: boolean): void {

@@ -69,7 +69,10 @@ export function getPostgresVersion(major: number): PostgresVersion {
   const version = versions.find((candidate) => candidate.major === major);
   if (version === undefined) {
     const known = versions.map((candidate) => candidate.major).join(', ');
-    throw new BadRequestError('UNKNOWN_POSTGRES_VERSION', `PostgreSQL ${major} is not supported; supported: ${known}`);
+    throw new BadRequestError(
+      'UNKNOWN_POSTGRES_VERSION',
+      `PostgreSQL ${major} is not supported; supported: ${known}`,
+    );
   }
   return version;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { appendItem, indexTuple, itemsOf, lineFlagsOf } from '../../../test/support/index-pages.ts';
+import { disturbHeader } from '../../../test/support/masked-pages.ts';
 import {
   GIST_FLAGS,
   GIST_FOLLOW_RIGHT,
@@ -15,12 +16,8 @@ import {
   LINE_NORMAL,
   LINE_UNUSED,
   linePointerOffset,
-  PAGE_CHECKSUM,
-  PAGE_FLAGS,
-  PAGE_PRUNE_XID,
   PAGE_SPECIAL,
   Page,
-  setPageLsn,
 } from '../../postgres/page/page.ts';
 import { RedoFailure } from '../redo-failure.ts';
 import { maskGist } from './gist.ts';
@@ -37,10 +34,7 @@ function gistPage(flags: number): Page {
 /** The same page after all that may happen to it without WAL, or with an LSN of its own. */
 function touched(flags: number): Page {
   const page = gistPage(flags | GIST_FOLLOW_RIGHT | GIST_HAS_GARBAGE | GIST_TUPLES_DELETED);
-  setPageLsn(page, 1, 2);
-  page.view.setUint16(PAGE_CHECKSUM, 99, true);
-  page.view.setUint16(PAGE_FLAGS, 7, true);
-  page.view.setUint32(PAGE_PRUNE_XID, 5, true);
+  disturbHeader(page);
   page.view.setUint32(GIST_NSN_HIGH, 3, true);
   page.view.setUint32(GIST_NSN_LOW, 4, true);
   page.view.setUint8(2000, 0xee);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { HEAP_BLOCK, heapPage, linesOf, sampleData, tupleOf } from '../../../test/support/heap-pages.ts';
 import { refuses } from '../../../test/support/hostile-records.ts';
+import { disturbHeader } from '../../../test/support/masked-pages.ts';
 import {
   HEAP_HASNULL,
   HEAP_UPDATED,
@@ -10,19 +11,7 @@ import {
   HEAP_XMIN_COMMITTED,
   HEAP_XMIN_FROZEN,
 } from '../../postgres/page/heap-tuple.ts';
-import {
-  LINE_DEAD,
-  linePointerOffset,
-  makeLinePointer,
-  PAGE_ALL_VISIBLE,
-  PAGE_CHECKSUM,
-  PAGE_FLAGS,
-  PAGE_FULL,
-  PAGE_HAS_FREE_LINES,
-  PAGE_PRUNE_XID,
-  Page,
-  setPageLsn,
-} from '../../postgres/page/page.ts';
+import { LINE_DEAD, linePointerOffset, makeLinePointer, Page } from '../../postgres/page/page.ts';
 import { maskLpFlags, maskPageContent } from './common.ts';
 import { maskHeap } from './heap.ts';
 
@@ -41,11 +30,7 @@ const masked = (page: Page) => {
 };
 
 test('what PostgreSQL changes without WAL makes no difference', () => {
-  const page = samplePage();
-  setPageLsn(page, 1, 2);
-  page.view.setUint16(PAGE_CHECKSUM, 3, true);
-  page.view.setUint16(PAGE_FLAGS, PAGE_FULL | PAGE_HAS_FREE_LINES | PAGE_ALL_VISIBLE, true);
-  page.view.setUint32(PAGE_PRUNE_XID, 4, true);
+  const page = disturbHeader(samplePage());
   page.bytes.fill(5, 32, 8000);
   // The seven bytes after the first tuple's 33, its command id, and its ctid as a speculative token.
   page.bytes.fill(6, 8192 - 7, 8192);

@@ -1,14 +1,8 @@
 import { expect, test } from 'vitest';
-import { makeBtreePage, makeHashPage, makeTuple, tid } from '../../../test/support/index-page.ts';
+import { makeBtreePage, makeHashPage, makeTuple, tid } from '../../../test/support/btree-and-hash-pages.ts';
+import { disturbHeader } from '../../../test/support/masked-pages.ts';
 import { BTREE_CYCLE_ID } from '../../postgres/page/btree-page.ts';
-import {
-  LINE_DEAD,
-  linePointerOffset,
-  PAGE_PRUNE_XID,
-  PAGE_UPPER,
-  type Page,
-  setPageLsn,
-} from '../../postgres/page/page.ts';
+import { LINE_DEAD, linePointerOffset, PAGE_UPPER, type Page } from '../../postgres/page/page.ts';
 import { maskBtree } from './btree.ts';
 import { maskHash } from './hash.ts';
 
@@ -16,8 +10,7 @@ const items = [makeTuple(1, tid(0, 1)), makeTuple(2, tid(0, 2))];
 
 /** Changes all that every mask leaves out. */
 function disturb(page: Page): Page {
-  setPageLsn(page, 7, 8);
-  page.view.setUint32(PAGE_PRUNE_XID, 99, true);
+  disturbHeader(page);
   page.bytes[page.view.getUint16(PAGE_UPPER, true) - 1] = 0xaa;
   return page;
 }

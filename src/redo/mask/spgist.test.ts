@@ -1,14 +1,7 @@
 import { expect, test } from 'vitest';
+import { disturbHeader } from '../../../test/support/masked-pages.ts';
 import { leafTuple, spgistPage } from '../../../test/support/spgist-tuples.ts';
-import {
-  PAGE_CHECKSUM,
-  PAGE_FLAGS,
-  PAGE_LOWER,
-  PAGE_PRUNE_XID,
-  PAGE_UPPER,
-  Page,
-  setPageLsn,
-} from '../../postgres/page/page.ts';
+import { PAGE_LOWER, PAGE_UPPER, Page } from '../../postgres/page/page.ts';
 import { SPGIST_LEAF, SPGIST_PLACEHOLDER_COUNT } from '../../postgres/page/spgist-page.ts';
 import { RedoFailure } from '../redo-failure.ts';
 import { maskSpgist } from './spgist.ts';
@@ -20,11 +13,7 @@ const masked = (page: Page): Uint8Array => {
 };
 
 test('what changes without WAL does not count, all else does', () => {
-  const page = leafPage();
-  setPageLsn(page, 1, 2);
-  page.view.setUint16(PAGE_CHECKSUM, 99, true);
-  page.view.setUint16(PAGE_FLAGS, 7, true);
-  page.view.setUint32(PAGE_PRUNE_XID, 5, true);
+  const page = disturbHeader(leafPage());
   page.view.setUint8(2000, 0xee);
   expect(masked(page)).toEqual(masked(leafPage()));
   for (const offset of [8180, SPGIST_PLACEHOLDER_COUNT, 24]) {

@@ -1,5 +1,4 @@
-/** Index pages and tuples made by hand, for tests of redo. */
-
+/** Btree and hash pages and their tuples made by hand. */
 import {
   BTREE_FLAGS,
   BTREE_LEVEL,
@@ -8,14 +7,8 @@ import {
   initializeBtreePage,
 } from '../../src/postgres/page/btree-page.ts';
 import { initializeHashPage } from '../../src/postgres/page/hash-page.ts';
-import {
-  lineCount,
-  lineItemLength,
-  lineItemOffset,
-  linePointerOffset,
-  Page,
-} from '../../src/postgres/page/page.ts';
-import { addIndexItem } from '../../src/redo/page-items.ts';
+import { Page } from '../../src/postgres/page/page.ts';
+import { appendItem } from './index-pages.ts';
 import { ByteWriter } from './record-builder.ts';
 
 export interface Tid {
@@ -25,16 +18,10 @@ export interface Tid {
 
 export const tid = (block: number, offsetNumber: number): Tid => ({ block, offsetNumber });
 
-function writeTid(writer: ByteWriter, value: Tid): ByteWriter {
-  return writer
-    .u16(value.block >>> 16)
-    .u16(value.block)
-    .u16(value.offsetNumber);
-}
-
 /** An index tuple with an eight-byte key: 16 bytes. */
 export function makeTuple(key: number, heapTid: Tid, flags = 0): Uint8Array {
-  return writeTid(new ByteWriter(), heapTid)
+  return new ByteWriter()
+    .itemPointer(heapTid.block, heapTid.offsetNumber)
     .u16(16 | flags)
     .u32(key)
     .zeros(4)
@@ -44,26 +31,13 @@ export function makeTuple(key: number, heapTid: Tid, flags = 0): Uint8Array {
 /** A btree leaf tuple with an eight-byte key and a list of heap TIDs. */
 export function makePosting(key: number, tids: readonly Tid[]): Uint8Array {
   const size = (16 + tids.length * 6 + 7) & ~7;
-  const writer = writeTid(new ByteWriter(), tid(16, tids.length | 0x2000))
+  const writer = new ByteWriter()
+    .itemPointer(16, tids.length | 0x2000)
     .u16(size | 0x2000)
     .u32(key)
     .zeros(4);
-  for (const value of tids) writeTid(writer, value);
+  for (const { block, offsetNumber } of tids) writer.itemPointer(block, offsetNumber);
   return writer.align(8).finish();
-}
-
-function addItems(page: Page, items: readonly Uint8Array[]): Page {
-  for (const [index, item] of items.entries()) {
-    addIndexItem(
-      page,
-      index + 1,
-      item,
-      new DataView(item.buffer, item.byteOffset, item.length),
-      0,
-      item.length,
-    );
-  }
-  return page;
 }
 
 export interface BtreePageParts {
@@ -81,7 +55,8 @@ export function makeBtreePage(parts: BtreePageParts = {}): Page {
   page.view.setUint32(BTREE_NEXT, parts.next ?? 0, true);
   page.view.setUint32(BTREE_LEVEL, parts.level ?? 0, true);
   page.view.setUint16(BTREE_FLAGS, parts.flags ?? 1, true);
-  return addItems(page, parts.items ?? []);
+  for (const item of parts.items ?? []) appendItem(page, item);
+  return page;
 }
 
 export interface HashPageParts {
@@ -101,21 +76,6 @@ export function makeHashPage(parts: HashPageParts = {}): Page {
     parts.bucket ?? 0,
     parts.flag ?? 2,
   );
-  return addItems(page, parts.items ?? []);
-}
-
-/** The items of a page in the order of their lines. */
-export function itemsOf(page: Page): Uint8Array[] {
-  return Array.from({ length: lineCount(page) }, (_, index) => {
-    const pointer = page.view.getUint32(linePointerOffset(index + 1), true);
-    const offset = lineItemOffset(pointer);
-    return page.bytes.slice(offset, offset + lineItemLength(pointer));
-  });
-}
-
-/** Where the items of a page lie, in the order of their lines. */
-export function itemOffsetsOf(page: Page): number[] {
-  return Array.from({ length: lineCount(page) }, (_, index) =>
-    lineItemOffset(page.view.getUint32(linePointerOffset(index + 1), true)),
-  );
+  for (const item of parts.items ?? []) appendItem(page, item);
+  return page;
 }
