@@ -1,0 +1,93 @@
+import type { BigEndianReader, BigEndianWriter } from '../base/big-endian.ts';
+import type { Lsn } from '../base/lsn.ts';
+
+/** What a pageserver tells of its progress, through the safekeepers, to the proposer. */
+export interface PageserverFeedback {
+  /** Logical size in bytes; 0 from shards other than the first. */
+  readonly currentTimelineSizeBytes: number;
+  readonly lastReceivedLsn: Lsn;
+  readonly diskConsistentLsn: Lsn;
+  readonly remoteConsistentLsn: Lsn;
+  /** Microseconds since 2000-01-01 UTC. */
+  readonly replyTime: bigint;
+  readonly shardNumber: number;
+  readonly corruptionDetected: boolean;
+}
+
+/**
+ * u8 number of keys; each a C string, i32 length, value. The shard number is only written where it is not 0, the
+ * flag only where it is true.
+ */
+export function writePageserverFeedback(writer: BigEndianWriter, feedback: PageserverFeedback): void {
+  writer.u8(5 + (feedback.shardNumber > 0 ? 1 : 0) + (feedback.corruptionDetected ? 1 : 0));
+  const entry = (key: string, length: number): BigEndianWriter => writer.cString(key).i32(length);
+  entry('current_timeline_size', 8).u64(feedback.currentTimelineSizeBytes);
+  entry('ps_writelsn', 8).u64(feedback.lastReceivedLsn);
+  entry('ps_flushlsn', 8).u64(feedback.diskConsistentLsn);
+  entry('ps_applylsn', 8).u64(feedback.remoteConsistentLsn);
+  entry('ps_replytime', 8).i64(feedback.replyTime);
+  if (feedback.shardNumber > 0) entry('shard_number', 4).u32(feedback.shardNumber);
+  if (feedback.corruptionDetected) entry('corruption_detected', 1).u8(1);
+}
+
+type Fields = { -readonly [Field in keyof PageserverFeedback]: PageserverFeedback[Field] };
+
+/** A field by its key: its length, and how it is read. Older senders use the second spelling of some. */
+const fields: Readonly<Record<string, readonly [number, (into: Fields, reader: BigEndianReader) => void]>> =
+  (() => {
+    const receivedLsn = [
+      8,
+      (into: Fields, reader: BigEndianReader) => void (into.lastReceivedLsn = reader.lsn()),
+    ] as const;
+    const diskLsn = [
+      8,
+      (into: Fields, reader: BigEndianReader) => void (into.diskConsistentLsn = reader.lsn()),
+    ] as const;
+    const remoteLsn = [
+      8,
+      (into: Fields, reader: BigEndianReader) => void (into.remoteConsistentLsn = reader.lsn()),
+    ] as const;
+    const replyTime = [
+      8,
+      (into: Fields, reader: BigEndianReader) => void (into.replyTime = reader.i64()),
+    ] as const;
+    return {
+      current_timeline_size: [8, (into, reader) => void (into.currentTimelineSizeBytes = reader.u64())],
+      ps_writelsn: receivedLsn,
+      last_received_lsn: receivedLsn,
+      ps_flushlsn: diskLsn,
+      disk_consistent_lsn: diskLsn,
+      ps_applylsn: remoteLsn,
+      remote_consistent_lsn: remoteLsn,
+      ps_replytime: replyTime,
+      replytime: replyTime,
+      shard_number: [4, (into, reader) => void (into.shardNumber = reader.u32())],
+      corruption_detected: [1, (into, reader) => void (into.corruptionDetected = reader.u8() !== 0)],
+    };
+  })();
+
+/** Reads a feedback up to its last key. Keys that are not known are passed over by their length: the format says so. */
+export function readPageserverFeedback(reader: BigEndianReader): PageserverFeedback {
+  const feedback: Fields = {
+    currentTimelineSizeBytes: 0,
+    lastReceivedLsn: 0 as Lsn,
+    diskConsistentLsn: 0 as Lsn,
+    remoteConsistentLsn: 0 as Lsn,
+    replyTime: 0n,
+    shardNumber: 0,
+    corruptionDetected: false,
+  };
+  for (let count = reader.u8(); count > 0; count--) {
+    const key = reader.cString();
+    const length = reader.i32();
+    if (length < 0) reader.fail(`the value of ${key} has ${length} bytes`);
+    const field = Object.hasOwn(fields, key) ? fields[key] : undefined;
+    if (field === undefined) {
+      reader.bytes(length);
+      continue;
+    }
+    if (length !== field[0]) reader.fail(`the value of ${key} has ${length} bytes instead of ${field[0]}`);
+    field[1](feedback, reader);
+  }
+  return feedback;
+}
