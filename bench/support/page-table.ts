@@ -1,17 +1,10 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
+import { formatRelationPath, RELATION_SEGMENT_BLOCKS } from '../../src/postgres/files/relation-file-name.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import type { DecodedRecord } from '../../src/postgres/wal/decoded-record.ts';
-import {
-  BLOCK_BYTES,
-  FORK_FREE_SPACE_MAP,
-  FORK_INIT,
-  FORK_VISIBILITY_MAP,
-} from '../../src/postgres/wal/record-header.ts';
+import { BLOCK_BYTES } from '../../src/postgres/wal/record-header.ts';
 
-const GLOBAL_TABLESPACE = 1664;
-/** RELSEG_SIZE: blocks in one file of a relation. */
-const BLOCKS_PER_FILE = 131_072;
 const POOL_PAGES = 1024;
 /** Tablespace, database, relation, fork, block. */
 const KEY_WORDS = 5;
@@ -129,9 +122,16 @@ export class PageTable {
 
   #readBase(record: DecodedRecord, blockId: number, target: Uint8Array): void {
     const block = record.blockNumber[blockId] as number;
-    const path =
-      relationPath(record, blockId) +
-      (block < BLOCKS_PER_FILE ? '' : `.${Math.floor(block / BLOCKS_PER_FILE)}`);
+    const path = formatRelationPath(record.version, {
+      relation: {
+        tablespace: record.blockTablespace[blockId] as number,
+        database: record.blockDatabase[blockId] as number,
+        relation: record.blockRelation[blockId] as number,
+      },
+      fork: record.blockFork[blockId] as number,
+      segment: Math.floor(block / RELATION_SEGMENT_BLOCKS),
+      temporaryBackend: undefined,
+    });
     let descriptor = this.#files.get(path);
     if (descriptor === undefined) {
       const file = join(this.#snapshot, path);
@@ -139,7 +139,7 @@ export class PageTable {
       this.#files.set(path, descriptor);
     }
     if (descriptor >= 0)
-      readSync(descriptor, target, 0, BLOCK_BYTES, (block % BLOCKS_PER_FILE) * BLOCK_BYTES);
+      readSync(descriptor, target, 0, BLOCK_BYTES, (block % RELATION_SEGMENT_BLOCKS) * BLOCK_BYTES);
   }
 }
 
@@ -147,21 +147,4 @@ function hash(relation: number, fork: number, block: number): number {
   let value = Math.imul(block, 0x9e3779b1) ^ Math.imul(relation + fork * 0x10001, 0x85ebca6b);
   value ^= value >>> 15;
   return Math.imul(value, 0x2c1b3c6d) >>> 7;
-}
-
-/** relpath.c, GetRelationPath, for the two tablespaces that a workload uses. */
-function relationPath(record: DecodedRecord, blockId: number): string {
-  const fork = record.blockFork[blockId];
-  const suffix =
-    fork === FORK_FREE_SPACE_MAP
-      ? '_fsm'
-      : fork === FORK_VISIBILITY_MAP
-        ? '_vm'
-        : fork === FORK_INIT
-          ? '_init'
-          : '';
-  const relation = `${record.blockRelation[blockId]}${suffix}`;
-  return record.blockTablespace[blockId] === GLOBAL_TABLESPACE
-    ? join('global', relation)
-    : join('base', String(record.blockDatabase[blockId]), relation);
 }

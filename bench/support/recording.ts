@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseLsn } from '../../src/base/lsn.ts';
-import { formatSegmentName, segmentNumber } from '../../src/postgres/wal/segment-name.ts';
+import { CONTROL_FILE_PATH } from '../../src/postgres/files/control-file.ts';
+import { formatSegmentName, isSegmentName, segmentNumber } from '../../src/postgres/wal/segment-name.ts';
 import { copyDirectory } from '../../test/support/cluster-template.ts';
 import { StockPostgres } from '../../test/support/stock-postgres.ts';
 import type { Workload } from './workload.ts';
@@ -130,12 +131,12 @@ async function record(
   if (before === undefined || after === undefined)
     throw new Error('the server did not say where its WAL stands');
 
-  await rename(join(server.dataDirectory, 'global', 'pg_control'), join(directory, 'pg_control'));
+  await rename(join(server.dataDirectory, CONTROL_FILE_PATH), join(directory, 'pg_control'));
   const wal = join(directory, 'wal');
   await mkdir(wal);
   const first = formatSegmentName(1, segmentNumber(parseLsn(before.lsn), before.bytes), before.bytes);
   for (const name of await readdir(join(server.dataDirectory, 'pg_wal'))) {
-    if (/^[0-9A-F]{24}$/.test(name) && name >= first) {
+    if (isSegmentName(name) && name >= first) {
       await copyDirectory(join(server.dataDirectory, 'pg_wal', name), join(wal, name));
     }
   }

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CONTROL_FILE_PATH } from '../../src/postgres/files/control-file.ts';
 import { copyDirectory, makeRootDirectory } from '../../test/support/cluster-template.ts';
 import { StockPostgres } from '../../test/support/stock-postgres.ts';
 import { findAccount } from '../../test/support/unprivileged-account.ts';
@@ -51,7 +52,7 @@ async function recover(recording: Recording, pgBin: string | undefined): Promise
     await copyDirectory(recording.snapshotDirectory, dataDirectory);
     await rm(join(dataDirectory, 'pg_wal'), { recursive: true });
     await copyDirectory(recording.walDirectory, join(dataDirectory, 'pg_wal'));
-    await copyDirectory(recording.controlFile, join(dataDirectory, 'global', 'pg_control'));
+    await copyDirectory(recording.controlFile, join(dataDirectory, CONTROL_FILE_PATH));
     await using server = await StockPostgres.create({
       major: 17,
       dataDirectory,

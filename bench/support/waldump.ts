@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { formatLsn } from '../../src/base/lsn.ts';
+import { spreadOf } from './measure.ts';
 import type { Recording } from './recording.ts';
 import { formatNumber } from './table.ts';
 
@@ -33,7 +34,7 @@ export function describeWaldump(recording: Recording, ourMs: number): string {
     times.push(performance.now() - startMs);
     if (result.status !== 0) return `${recording.name}: pg_waldump --stats failed: ${result.stderr.trim()}`;
   }
-  const medianMs = times.sort((left, right) => left - right)[REPEATS >> 1] as number;
+  const medianMs = spreadOf(times).median;
   const rate = formatNumber((recording.endLsn - recording.startLsn) / 1e3 / medianMs);
   return `${recording.name}: pg_waldump --stats ${rate} MB/s; read + decode takes ${formatNumber(ourMs / medianMs)} of its time`;
 }

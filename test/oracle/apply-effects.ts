@@ -24,6 +24,7 @@ import type {
   SlruZeroPageEffect,
 } from '../../src/redo/effects/effect.ts';
 import { MultixactOffsetPages } from '../../src/redo/effects/multixact-offset-pages.ts';
+import { newestSlruPage } from '../../src/redo/effects/newest-slru-page.ts';
 import { applySlruPageEffect } from '../../src/redo/effects/slru-pages.ts';
 import type { RedoSettings } from '../../src/redo/redo-types.ts';
 import { findVisibilityClears, redoVisibilityClears, VisibilityClears } from '../../src/redo/visibility.ts';
@@ -186,8 +187,8 @@ export class EffectApplier {
   #truncateSlru(effect: SlruTruncateEffect): void {
     const slru = SLRUS[effect.slru];
     const pages = this.#cluster.slrus[effect.slru];
-    const newest = Math.max(...pages.keys());
-    if (effect.checksWrapAround && slru.pagePrecedes(newest, effect.cutoffPage)) return;
+    const newest = newestSlruPage(effect.slru, this.counters);
+    if (newest !== undefined && slru.pagePrecedes(newest, effect.cutoffPage)) return;
     for (const page of [...pages.keys()]) {
       if (isSegmentTruncated(slru, slruSegmentOfPage(page), effect.cutoffPage)) pages.delete(page);
     }

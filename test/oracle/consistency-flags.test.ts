@@ -1,8 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { CONTROL_FILE_PATH, decodeControlFile } from '../../src/postgres/files/control-file.ts';
+import { RM_XLOG } from '../../src/postgres/rmgr/resource-manager.ts';
+import { XLOG_NOOP } from '../../src/postgres/rmgr/xlog.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
-import { isSegmentName } from '../../src/postgres/wal/segment-name.ts';
+import { RECORD_CHECK_CONSISTENCY } from '../../src/postgres/wal/record-header.ts';
+import { formatSegmentName, isSegmentName } from '../../src/postgres/wal/segment-name.ts';
+import { WalWriter } from '../../src/postgres/wal/wal-writer.ts';
 import { StockPostgres } from '../support/stock-postgres.ts';
 import { ConsistencyFlags, wasStoppedByItsCheck } from './consistency-flags.ts';
 
@@ -67,4 +72,36 @@ test('a server that its own check keeps from starting starts without it, and the
       );
     expect(now?.subarray(0, written).equals(bytes.subarray(0, written)), name).toBe(true);
   }
+});
+
+test('a long recovery has more bytes to change than a function can have arguments', async () => {
+  await using server = await StockPostgres.create({ major: 17 });
+  const { dataDirectory } = server;
+  const control = decodeControlFile(POSTGRES_17, readFileSync(join(dataDirectory, CONTROL_FILE_PATH)));
+  const { redo, thisTimelineId: timelineId } = control.checkPointCopy;
+  const { walSegmentBytes: segmentBytes, systemIdentifier } = control;
+  const writer = new WalWriter({
+    version: POSTGRES_17,
+    systemIdentifier,
+    timelineId,
+    segmentBytes,
+    startLsn: redo,
+    previousLsn: 0,
+  });
+  const records = 40_000;
+  const info = XLOG_NOOP | RECORD_CHECK_CONSISTENCY;
+  for (let count = 0; count < records; count++) {
+    writer.append({ resourceManager: RM_XLOG, info, mainData: new Uint8Array(4) });
+  }
+  const segment = Math.floor(redo / segmentBytes);
+  const path = join(dataDirectory, 'pg_wal', formatSegmentName(timelineId, segment, segmentBytes));
+  const before = readFileSync(path);
+  before.set(writer.take(), writer.baseLsn % segmentBytes);
+  writeFileSync(path, before);
+  const flags = new ConsistencyFlags(POSTGRES_17, dataDirectory);
+  flags.strip();
+  expect(flags.patchedBytes).toBe(5 * records);
+  expect(readFileSync(path).equals(before)).toBe(false);
+  flags.restore();
+  expect(readFileSync(path).equals(before)).toBe(true);
 });

@@ -15,7 +15,7 @@ import {
   RECORD_INFO,
 } from '../../src/postgres/wal/record-header.ts';
 import { setRecordCrc } from '../../src/postgres/wal/record-writer.ts';
-import { formatSegmentName } from '../../src/postgres/wal/segment-name.ts';
+import { formatSegmentName, segmentNumber } from '../../src/postgres/wal/segment-name.ts';
 import { WalReader } from '../../src/postgres/wal/wal-reader.ts';
 import { readWalFiles } from './wal-files.ts';
 
@@ -107,7 +107,7 @@ export class ConsistencyFlags {
   /** Writes bytes by LSN into the segment files; returns what stood there. */
   #write(changes: ReadonlyMap<number, number>, segmentBytes: number, timelineId: number): Patch[] {
     const replaced: Patch[] = [];
-    const bySegment = Map.groupBy(changes, ([lsn]) => Math.floor(lsn / segmentBytes));
+    const bySegment = Map.groupBy(changes, ([lsn]) => segmentNumber(lsn, segmentBytes));
     for (const [segment, ofSegment] of bySegment) {
       const path = join(this.#dataDirectory, 'pg_wal', formatSegmentName(timelineId, segment, segmentBytes));
       const bytes = readFileSync(path);

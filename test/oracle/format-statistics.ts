@@ -46,7 +46,8 @@ export function formatStatistics(result: OracleResult): string {
     ...unreachableKinds.map(
       (kind) => `not seen in any run: ${nameKind(kind)}: ${kind.reason}; covered by ${kind.coveredBy}`,
     ),
-    `stopped server: ${directory.relations} relations with ${directory.relationPages} pages, ${directory.slruPages} pages of transaction status and the like, ${directory.relationMaps} relation maps, ${directory.preparedTransactions} prepared transactions, ${result.differences.length} differences`,
+    `stopped server: ${directory.relations} relations with ${directory.relationPages} pages, ${directory.slruPages} pages of transaction status and the like, ${directory.relationMaps} relation maps, ${directory.preparedTransactions} prepared transactions`,
+    `the server's own replay: ${result.recoveredPages} pages compared byte for byte; ${result.differences.length} differences in all`,
     `workload: ${workload.statements} statements, ${workload.immediateStops} kills, ${workload.cleanStops} clean stops, ${workload.recoveriesWithoutCheck} recoveries without the server's own check, ${Math.round(workload.walBytes / 1e6)} MB of WAL; replayed in ${result.replaySeconds.toFixed(1)} s`,
   ];
   return lines.join('\n');

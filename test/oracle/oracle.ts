@@ -103,9 +103,9 @@ export async function runOracle(options: OracleOptions): Promise<OracleResult> {
     lastRecordLsn: theirs.control.checkPoint,
     ...(options.pgBin === undefined ? {} : { pgBin: options.pgBin }),
   });
-  const hintSettingIsConstant = workload.statistics.parameterChanges === 0;
-  const directory = compareDirectory(ours, theirs, workload.catalog, hintSettingIsConstant);
-  const recovery = compareRecovery(ours, recovered, workload.catalog, hintSettingIsConstant);
+  const settingsAreConstant = workload.statistics.parameterChanges === 0;
+  const directory = compareDirectory(ours, theirs, workload.catalog, settingsAreConstant);
+  const recovery = compareRecovery(ours, recovered, workload.catalog, settingsAreConstant);
   const differences = [
     ...recovery.differences,
     ...directory.differences,

@@ -130,6 +130,9 @@ export class Replay {
     const settings: RedoSettings = this.#effects.redoSettings;
     try {
       const result = redo(page, record, blockId, settings);
+      // Each record is replayed once, in order: a page that is ahead of one has been given too high an LSN.
+      if (result === REDO_SKIPPED)
+        this.#report(blockId, row, "the page's LSN is already at the record's end or above");
       if (result === REDO_APPLIED) this.#compare(page, blockId, row);
       if (result === REDO_APPLIED && record.resourceManager === RM_XLOG) {
         this.#options.cluster.hintLsns.set(page, record.endLsn);

@@ -1,8 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { CheckPoint } from '../../src/postgres/files/checkpoint.ts';
-import { type ControlFile, decodeControlFile } from '../../src/postgres/files/control-file.ts';
-import { parseRelationPath } from '../../src/postgres/files/relation-file-name.ts';
+import {
+  CONTROL_FILE_PATH,
+  type ControlFile,
+  decodeControlFile,
+} from '../../src/postgres/files/control-file.ts';
+import {
+  parseDatabasePath,
+  parseRelationPath,
+  RELATION_SEGMENT_BLOCKS,
+} from '../../src/postgres/files/relation-file-name.ts';
 import type { RelationLocator } from '../../src/postgres/files/relation-locator.ts';
 import {
   parseSlruSegmentPath,
@@ -12,8 +20,6 @@ import {
 import { Page } from '../../src/postgres/page/page.ts';
 import type { PostgresVersion } from '../../src/postgres/versions/version.ts';
 import { BLOCK_BYTES } from '../../src/postgres/wal/record-header.ts';
-
-const SEGMENT_BLOCKS = 131_072;
 
 /** The blocks of one fork. A hole is a page of zeros. */
 export class RelationFork {
@@ -92,7 +98,7 @@ export class ReplayedCluster {
 
   /** Reads a data directory whose server has stopped. Temporary relations are left out. */
   static read(directory: string, version: PostgresVersion): ReplayedCluster {
-    const control = decodeControlFile(version, readFileSync(join(directory, 'global/pg_control')));
+    const control = decodeControlFile(version, readFileSync(join(directory, CONTROL_FILE_PATH)));
     const cluster = new ReplayedCluster(version, control);
     for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
       if (entry.parentPath === join(directory, 'pg_tblspc')) cluster.tablespaces.add(Number(entry.name));
@@ -119,7 +125,7 @@ export class ReplayedCluster {
       this.prepared.set(Number.parseInt(path.slice(-8), 16), content.subarray(0, content.length - 4));
       return;
     }
-    const directoryMatch = parseDatabaseDirectory(path);
+    const directoryMatch = parseDatabasePath(version, dirname(path));
     if (directoryMatch !== undefined) {
       const key = `${directoryMatch.tablespace}/${directoryMatch.database}`;
       this.databases.add(key);
@@ -132,7 +138,7 @@ export class ReplayedCluster {
 
   #readRelation(content: Uint8Array, relation: RelationLocator, forkNumber: number, segment: number): void {
     const fork = this.makeFork(relation, forkNumber);
-    const first = segment * SEGMENT_BLOCKS;
+    const first = segment * RELATION_SEGMENT_BLOCKS;
     const blocks = Math.floor(content.length / BLOCK_BYTES);
     while (fork.pages.length < first + blocks) fork.pages.push(undefined);
     for (let block = 0; block < blocks; block++) {
@@ -198,14 +204,4 @@ export class ReplayedCluster {
     }
     return page;
   }
-}
-
-/** `base/<db>/…`, `global/…` and `pg_tblspc/<spc>/<version>/<db>/…`. */
-function parseDatabaseDirectory(path: string): { tablespace: number; database: number } | undefined {
-  const base = /^base\/(\d+)\//.exec(path);
-  if (base !== null) return { tablespace: 1663, database: Number(base[1]) };
-  if (path.startsWith('global/')) return { tablespace: 1664, database: 0 };
-  const tablespace = /^pg_tblspc\/(\d+)\/PG_[^/]+\/(\d+)\//.exec(path);
-  if (tablespace !== null) return { tablespace: Number(tablespace[1]), database: Number(tablespace[2]) };
-  return undefined;
 }

@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatSegmentName } from '../../src/postgres/wal/segment-name.ts';
+import { formatSegmentName, segmentNumber } from '../../src/postgres/wal/segment-name.ts';
 import type { WalReader } from '../../src/postgres/wal/wal-reader.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -19,7 +19,7 @@ export function readWalFiles(reader: WalReader, options: WalFilesOptions, onReco
   const { directory, timelineId, segmentBytes } = options;
   const chunk = new Uint8Array(CHUNK_BYTES);
   for (;;) {
-    const segment = Math.floor(reader.position / segmentBytes);
+    const segment = segmentNumber(reader.position, segmentBytes);
     const path = join(directory, formatSegmentName(timelineId, segment, segmentBytes));
     if (!existsSync(path)) return;
     const descriptor = openSync(path, 'r');

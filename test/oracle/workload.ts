@@ -105,6 +105,7 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
   } finally {
     await Promise.allSettled(parts);
   }
+  await leavePreparedTransaction(server, control);
   const catalog = await describeCatalog(server);
   control.statistics.walBytes = (await readInsertPosition(server)) - initialLsn;
   await server.stop('fast');
@@ -158,6 +159,31 @@ async function runSetup(server: StockPostgres, directory: string): Promise<void>
     for (const { statements } of await readCorpus(setup)) {
       for (const statement of statements) await client.query(statement);
     }
+  } finally {
+    await client.end();
+  }
+}
+
+/** One at least is there when the server stops, with subtransactions, a dropped table and a message of its own. */
+async function leavePreparedTransaction(server: StockPostgres, control: WorkloadControl): Promise<void> {
+  const client = await server.connect();
+  try {
+    await client.query('CREATE TABLE dropped_by_prepared (id integer)');
+    for (const statement of [
+      'BEGIN',
+      'DROP TABLE dropped_by_prepared',
+      'CREATE TABLE made_by_prepared (id serial PRIMARY KEY)',
+      'SAVEPOINT first',
+      'INSERT INTO made_by_prepared DEFAULT VALUES',
+      'SAVEPOINT second',
+      'INSERT INTO made_by_prepared DEFAULT VALUES',
+      "PREPARE TRANSACTION 'left prepared'",
+    ]) {
+      await client.query(statement);
+    }
+  } catch (error) {
+    // All places for prepared transactions may be taken: then there are enough.
+    control.countError('prepare', error);
   } finally {
     await client.end();
   }

@@ -61,8 +61,21 @@ export const DATABASE_STATES = [
 ] as const;
 export type DatabaseState = (typeof DATABASE_STATES)[number];
 
+/** The settings that a server needs to know of the one that wrote the WAL: PARAMETER_CHANGE tells of their changes. */
+export interface ParameterSettings {
+  /** 0 minimal, 1 replica, 2 logical. */
+  readonly walLevel: number;
+  readonly walLogHints: boolean;
+  readonly maxConnections: number;
+  readonly maxWorkerProcesses: number;
+  readonly maxWalSenders: number;
+  readonly maxPreparedTransactions: number;
+  readonly maxLocksPerTransaction: number;
+  readonly trackCommitTimestamp: boolean;
+}
+
 /** ControlFileData, all of it but what is the same in every cluster that Varve serves. */
-export interface ControlFile {
+export interface ControlFile extends ParameterSettings {
   readonly systemIdentifier: bigint;
   readonly state: DatabaseState;
   /** Of the last change, in seconds since 1970. */
@@ -76,15 +89,6 @@ export interface ControlFile {
   readonly backupStartPoint: Lsn;
   readonly backupEndPoint: Lsn;
   readonly backupEndRequired: boolean;
-  /** 0 minimal, 1 replica, 2 logical. */
-  readonly walLevel: number;
-  readonly walLogHints: boolean;
-  readonly maxConnections: number;
-  readonly maxWorkerProcesses: number;
-  readonly maxWalSenders: number;
-  readonly maxPreparedTransactions: number;
-  readonly maxLocksPerTransaction: number;
-  readonly trackCommitTimestamp: boolean;
   readonly maxAlign: number;
   /** Blocks in a full segment file of a relation. */
   readonly relationSegmentBlocks: number;

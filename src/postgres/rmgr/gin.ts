@@ -68,28 +68,21 @@ function readItemPointer(reader: BodyReader): GinItemPointer {
   return { block: readBlockId(reader), offsetNumber: reader.u16() };
 }
 
-/** An index tuple, as long as it says itself. */
-function readTuple(record: DecodedRecord, reader: BodyReader): Uint8Array {
-  const header = reader.bytes(INDEX_TUPLE_HEADER_BYTES);
-  const size = indexTupleSize(new DataView(header.buffer), 0);
-  if (size < INDEX_TUPLE_HEADER_BYTES) refuseBody('Gin', record, `an index tuple claims ${size} bytes`);
-  return Uint8Array.from([...header, ...reader.bytes(size - INDEX_TUPLE_HEADER_BYTES)]);
-}
-
 /** `count` index tuples that make up all of the data of a block reference. */
 function readTuples(record: DecodedRecord, blockId: number, count: number): Uint8Array[] {
   const reader = BodyReader.blockData(record, blockId);
   const tuples: Uint8Array[] = [];
   // Each tuple takes bytes, so the data bound the loop, whatever the count.
-  for (let index = 0; index < count; index++) tuples.push(readTuple(record, reader));
+  for (let index = 0; index < count; index++)
+    tuples.push(reader.sizedBytes(INDEX_TUPLE_HEADER_BYTES, indexTupleSize));
   reader.expectEnd();
   return tuples;
 }
 
 function readPostingList(reader: BodyReader): Uint8Array {
-  const header = reader.bytes(POSTING_LIST_BYTES);
-  const nbytes = new DataView(header.buffer).getUint16(POSTING_LIST_NBYTES, true);
-  return Uint8Array.from([...header, ...reader.bytes(postingListSize(nbytes) - POSTING_LIST_BYTES)]);
+  return reader.sizedBytes(POSTING_LIST_BYTES, (view, offset) =>
+    postingListSize(view.getUint16(offset + POSTING_LIST_NBYTES, true)),
+  );
 }
 
 function readSegmentAction(record: DecodedRecord, reader: BodyReader): GinSegmentAction {
@@ -128,11 +121,11 @@ function readInternalChange(reader: BodyReader): GinInternalChange {
   return { type: 'internal', offsetNumber, childBlock, key };
 }
 
-function readEntryChange(record: DecodedRecord, reader: BodyReader): GinEntryChange {
+function readEntryChange(reader: BodyReader): GinEntryChange {
   const offsetNumber = reader.u16();
   const isDelete = reader.bool();
   reader.skip(GIN_INSERT_ENTRY_TUPLE - reader.consumed);
-  const tuple = readTuple(record, reader);
+  const tuple = reader.sizedBytes(INDEX_TUPLE_HEADER_BYTES, indexTupleSize);
   reader.expectEnd();
   return { type: 'entry', offsetNumber, isDelete, tuple };
 }
@@ -149,7 +142,7 @@ function readInsert(record: DecodedRecord): GinInsertBody {
   const data = BodyReader.findBlockData(record, 0);
   let change: GinInsertBody['change'];
   if (data !== undefined) {
-    if (!isData) change = readEntryChange(record, data);
+    if (!isData) change = readEntryChange(data);
     else change = isLeaf ? readLeafChange(record, data) : readInternalChange(data);
   }
   return { kind: 'INSERT', isData, isLeaf, children, change };

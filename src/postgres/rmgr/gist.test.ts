@@ -129,7 +129,7 @@ test('refuses tuples that do not add up', () => {
   ).toThrow(/more than/);
   const sizeless = tuples[0].slice().fill(0, 6, 8);
   expect(() => decode({ ...update, blocks: [{ data: Uint8Array.from([3, 0, ...sizeless]) }] })).toThrow(
-    /of 0 bytes/,
+    /claims 0 bytes/,
   );
 });
 

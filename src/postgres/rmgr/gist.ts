@@ -1,4 +1,4 @@
-import { INDEX_TUPLE_HEADER_BYTES, INDEX_TUPLE_INFO, indexTupleSize } from '../page/index-tuple.ts';
+import { INDEX_TUPLE_HEADER_BYTES, indexTupleSize } from '../page/index-tuple.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../wal/record-header.ts';
 import { findKindName, type KindNames, refuseKind } from './kind-names.ts';
@@ -115,13 +115,7 @@ function readTuples(record: DecodedRecord, reader: BodyReader, count: number): U
   const tuples: Uint8Array[] = [];
   while (reader.remaining > 0) {
     if (tuples.length === count) refuseBody('Gist', record, `more than the announced ${count} index tuples`);
-    const header = reader.bytes(INDEX_TUPLE_HEADER_BYTES);
-    const size = indexTupleSize(new DataView(header.buffer), 0);
-    if (size < INDEX_TUPLE_HEADER_BYTES) refuseBody('Gist', record, `an index tuple of ${size} bytes`);
-    const tuple = new Uint8Array(size);
-    tuple.set(header);
-    tuple.set(reader.bytes(size - INDEX_TUPLE_HEADER_BYTES), INDEX_TUPLE_INFO + 2);
-    tuples.push(tuple);
+    tuples.push(reader.sizedBytes(INDEX_TUPLE_HEADER_BYTES, indexTupleSize));
   }
   if (tuples.length !== count)
     refuseBody('Gist', record, `${tuples.length} index tuples instead of ${count}`);

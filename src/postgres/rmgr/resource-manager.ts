@@ -173,6 +173,22 @@ export class BodyReader {
   }
 
   /**
+   * A copy of something that tells in its first `headerBytes` how long it is, header and all. `sizeOf` reads that from
+   * where it begins; less than `sizeMin` is refused.
+   */
+  sizedBytes(
+    headerBytes: number,
+    sizeOf: (view: DataView, offset: number) => number,
+    sizeMin: number = headerBytes,
+  ): Uint8Array {
+    const start = this.#take(headerBytes);
+    const size = sizeOf(this.#record.view, start);
+    if (size < sizeMin) this.#refuse(`a tuple claims ${size} bytes`);
+    this.#take(size - headerBytes);
+    return this.#record.bytes.slice(start, start + size);
+  }
+
+  /**
    * A signed 32-bit count and then as many items of `itemBytes` each; the count is checked against the bytes left
    * before anything is made.
    */

@@ -47,29 +47,12 @@ const KINDS = new Map([
   [XLOG_SPGIST_VACUUM_REDIRECT, 'VACUUM_REDIRECT'],
 ]) satisfies KindNames;
 
-/** A tuple that begins with `headerBytes`, from which `sizeOf` tells how long it is. */
-function readTuple(
-  record: DecodedRecord,
-  reader: BodyReader,
-  headerBytes: number,
-  sizeOf: (view: DataView, offset: number) => number,
-): Uint8Array {
-  const header = reader.bytes(headerBytes);
-  const size = sizeOf(new DataView(header.buffer), 0);
-  if (size < SPGIST_DEAD_TUPLE_BYTES) refuseBody('SPGist', record, `an SP-GiST tuple of ${size} bytes`);
-  const rest = reader.bytes(size - headerBytes);
-  const tuple = new Uint8Array(size);
-  tuple.set(header);
-  tuple.set(rest, headerBytes);
-  return tuple;
+function readLeafTuple(reader: BodyReader): Uint8Array {
+  return reader.sizedBytes(SPGIST_DEAD_TUPLE_BYTES, spgistLeafTupleSize);
 }
 
-function readLeafTuple(record: DecodedRecord, reader: BodyReader): Uint8Array {
-  return readTuple(record, reader, SPGIST_DEAD_TUPLE_BYTES, spgistLeafTupleSize);
-}
-
-function readInnerTuple(record: DecodedRecord, reader: BodyReader): Uint8Array {
-  return readTuple(record, reader, SPGIST_INNER_HEADER_BYTES, spgistInnerTupleSize);
+function readInnerTuple(reader: BodyReader): Uint8Array {
+  return reader.sizedBytes(SPGIST_INNER_HEADER_BYTES, spgistInnerTupleSize, SPGIST_DEAD_TUPLE_BYTES);
 }
 
 function readState(reader: BodyReader): SpgistState {
@@ -78,7 +61,7 @@ function readState(reader: BodyReader): SpgistState {
   return state;
 }
 
-function readAddLeaf(record: DecodedRecord, main: BodyReader): SpgistAddLeafBody {
+function readAddLeaf(main: BodyReader): SpgistAddLeafBody {
   return {
     kind: 'ADD_LEAF',
     newPage: main.bool(),
@@ -87,11 +70,11 @@ function readAddLeaf(record: DecodedRecord, main: BodyReader): SpgistAddLeafBody
     offsetHeadLeaf: main.u16(),
     offsetParent: main.u16(),
     node: main.u16(),
-    leafTuple: readLeafTuple(record, main),
+    leafTuple: readLeafTuple(main),
   };
 }
 
-function readMoveLeafs(record: DecodedRecord, main: BodyReader): SpgistMoveLeafsBody {
+function readMoveLeafs(main: BodyReader): SpgistMoveLeafsBody {
   const moveCount = main.u16();
   const newPage = main.bool();
   const replaceDead = main.bool();
@@ -103,7 +86,7 @@ function readMoveLeafs(record: DecodedRecord, main: BodyReader): SpgistMoveLeafs
   const state = readState(main);
   const deleted = main.u16Array(moveCount);
   const inserted = main.u16Array(replaceDead ? 1 : moveCount + 1);
-  const leafTuples = inserted.map(() => readLeafTuple(record, main));
+  const leafTuples = inserted.map(() => readLeafTuple(main));
   return {
     kind: 'MOVE_LEAFS',
     newPage,
@@ -130,23 +113,23 @@ function readAddNode(record: DecodedRecord, main: BodyReader): SpgistAddNodeBody
   const node = main.u16();
   main.skip(2);
   const state = readState(main);
-  const innerTuple = readInnerTuple(record, main);
+  const innerTuple = readInnerTuple(main);
   return { kind: 'ADD_NODE', offset, offsetNew, newPage, parentBlock, offsetParent, node, state, innerTuple };
 }
 
-function readSplitTuple(record: DecodedRecord, main: BodyReader): SpgistSplitTupleBody {
+function readSplitTuple(main: BodyReader): SpgistSplitTupleBody {
   return {
     kind: 'SPLIT_TUPLE',
     offsetPrefix: main.u16(),
     offsetPostfix: main.u16(),
     newPage: main.bool(),
     postfixOnSamePage: main.bool(),
-    prefixTuple: readInnerTuple(record, main),
-    postfixTuple: readInnerTuple(record, main),
+    prefixTuple: readInnerTuple(main),
+    postfixTuple: readInnerTuple(main),
   };
 }
 
-function readPickSplit(record: DecodedRecord, main: BodyReader): SpgistPickSplitBody {
+function readPickSplit(main: BodyReader): SpgistPickSplitBody {
   const isRootSplit = main.bool();
   main.skip(1);
   const deleteCount = main.u16();
@@ -165,8 +148,8 @@ function readPickSplit(record: DecodedRecord, main: BodyReader): SpgistPickSplit
   const deleted = main.u16Array(deleteCount);
   const inserted = main.u16Array(insertCount);
   const toDestination = Array.from(main.bytes(insertCount), (select) => select !== 0);
-  const innerTuple = readInnerTuple(record, main);
-  const leafTuples = inserted.map(() => readLeafTuple(record, main));
+  const innerTuple = readInnerTuple(main);
+  const leafTuples = inserted.map(() => readLeafTuple(main));
   return {
     kind: 'PICKSPLIT',
     isRootSplit,
@@ -228,15 +211,15 @@ function readVacuumRedirect(main: BodyReader): SpgistVacuumRedirectBody {
 function readBody(record: DecodedRecord, main: BodyReader): SpgistBody {
   switch (record.info & ~RECORD_INFO_MASK) {
     case XLOG_SPGIST_ADD_LEAF:
-      return readAddLeaf(record, main);
+      return readAddLeaf(main);
     case XLOG_SPGIST_MOVE_LEAFS:
-      return readMoveLeafs(record, main);
+      return readMoveLeafs(main);
     case XLOG_SPGIST_ADD_NODE:
       return readAddNode(record, main);
     case XLOG_SPGIST_SPLIT_TUPLE:
-      return readSplitTuple(record, main);
+      return readSplitTuple(main);
     case XLOG_SPGIST_PICKSPLIT:
-      return readPickSplit(record, main);
+      return readPickSplit(main);
     case XLOG_SPGIST_VACUUM_LEAF:
       return readVacuumLeaf(main);
     case XLOG_SPGIST_VACUUM_ROOT:

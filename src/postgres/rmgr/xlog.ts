@@ -1,5 +1,6 @@
 import type { Lsn } from '../../base/lsn.ts';
 import { CHECKPOINT_BYTES, type CheckPoint, decodeCheckPoint } from '../files/checkpoint.ts';
+import type { ParameterSettings } from '../files/control-file.ts';
 import type { DecodedRecord } from '../wal/decoded-record.ts';
 import { RECORD_INFO_MASK } from '../wal/record-header.ts';
 import { findKindName, refuseKind } from './kind-names.ts';
@@ -45,16 +46,8 @@ export interface XlogBackupEndBody {
 }
 
 /** xl_parameter_change. */
-export interface XlogParameterChangeBody {
+export interface XlogParameterChangeBody extends ParameterSettings {
   readonly kind: 'PARAMETER_CHANGE';
-  readonly maxConnections: number;
-  readonly maxWorkerProcesses: number;
-  readonly maxWalSenders: number;
-  readonly maxPreparedTransactions: number;
-  readonly maxLocksPerTransaction: number;
-  readonly walLevel: number;
-  readonly walLogHints: boolean;
-  readonly trackCommitTimestamp: boolean;
 }
 
 export interface XlogRestorePointBody {

@@ -1,14 +1,4 @@
-/** What PARAMETER_CHANGE tells: settings that pg_control keeps. */
-export interface ParameterSettings {
-  readonly walLevel: number;
-  readonly walLogHints: boolean;
-  readonly maxConnections: number;
-  readonly maxWorkerProcesses: number;
-  readonly maxWalSenders: number;
-  readonly maxPreparedTransactions: number;
-  readonly maxLocksPerTransaction: number;
-  readonly trackCommitTimestamp: boolean;
-}
+import type { ParameterSettings } from '../../postgres/files/control-file.ts';
 
 /**
  * What a checkpoint made at the current position would say: the cluster's counters, as far as WAL tells them.

@@ -1,5 +1,6 @@
 import type { Lsn } from '../../base/lsn.ts';
 import type { CheckPoint } from '../../postgres/files/checkpoint.ts';
+import type { ParameterSettings } from '../../postgres/files/control-file.ts';
 import type { RelationLocator } from '../../postgres/files/relation-locator.ts';
 import type { SlruName } from '../../postgres/files/slru.ts';
 
@@ -85,8 +86,8 @@ export interface SlruZeroPageEffect {
 
 /**
  * SimpleLruTruncate: all segments go whose first and last pages both precede `cutoffPage` (slru.ts:
- * isSegmentTruncated), unless the newest page precedes it too, which is an apparent wrap-around: then nothing
- * goes. commit_ts is replayed without that check.
+ * isSegmentTruncated), unless the newest page (newestSlruPage) precedes it too, which is an apparent wrap-around: then
+ * nothing goes. commit_ts is replayed without that check.
  */
 export interface SlruTruncateEffect {
   readonly kind: 'slru-truncate';
@@ -235,17 +236,8 @@ export interface CheckpointEffect {
  * PARAMETER_CHANGE. When trackCommitTimestamp goes on, the commit_ts page of nextXid is made if it does not exist
  * (ActivateCommitTs); when it goes off, all segments of commit_ts go (DeactivateCommitTs).
  */
-export interface ParameterChangeEffect {
+export interface ParameterChangeEffect extends ParameterSettings {
   readonly kind: 'parameter-change';
-  readonly maxConnections: number;
-  readonly maxWorkerProcesses: number;
-  readonly maxWalSenders: number;
-  readonly maxPreparedTransactions: number;
-  readonly maxLocksPerTransaction: number;
-  /** 0 minimal, 1 replica, 2 logical. */
-  readonly walLevel: number;
-  readonly walLogHints: boolean;
-  readonly trackCommitTimestamp: boolean;
 }
 
 export interface FullPageWritesEffect {

@@ -14,3 +14,10 @@ DROP TABLE IF EXISTS hashed_built;
 CREATE TABLE hashed_built AS SELECT i AS id, md5(i::text) AS k FROM generate_series(1, 500) i;
 CREATE INDEX ON hashed_built USING hash (k);
 INSERT INTO hashed_built SELECT i, md5(i::text) FROM generate_series(500, 900) i;
+-- The server believes in many rows: with more than 512 buckets they come in phases of a group.
+DROP TABLE IF EXISTS hashed_many;
+CREATE TABLE hashed_many (k integer) WITH (autovacuum_enabled = off);
+INSERT INTO hashed_many SELECT i FROM generate_series(1, 400) i;
+UPDATE pg_class SET reltuples = 300000, relpages = 2 WHERE oid = 'hashed_many'::regclass;
+CREATE INDEX ON hashed_many USING hash (k) WITH (fillfactor = 100);
+INSERT INTO hashed_many SELECT i FROM generate_series(401, 600) i;

@@ -21,3 +21,11 @@ VACUUM spgisted;
 DELETE FROM spgisted WHERE id % 3 <> 0;
 VACUUM spgisted;
 INSERT INTO spgisted SELECT i, 'same' FROM generate_series(1, 300) i;
+-- Nulls have a tree of their own.
+DROP TABLE IF EXISTS spgisted_nulls;
+CREATE TABLE spgisted_nulls (id integer, t text) WITH (autovacuum_enabled = off);
+CREATE INDEX ON spgisted_nulls USING spgist (t);
+INSERT INTO spgisted_nulls SELECT i, NULL FROM generate_series(1, 1000) i;
+DELETE FROM spgisted_nulls WHERE id % 2 = 0;
+VACUUM spgisted_nulls;
+INSERT INTO spgisted_nulls SELECT i, NULL FROM generate_series(1, 200) i;
