@@ -7,7 +7,9 @@ import { redo } from '../../src/redo/redo.ts';
 import { decodeSample, type RecordSample, readRecordSamples, recordSamplesPath } from './record-samples.ts';
 
 /** Records that a stock server wrote, with the pages that the oracle has found right: they must stay so. */
-const samples = readRecordSamples(recordSamplesPath(POSTGRES_17.major));
+const samples = (['17', '17.11'] as const).flatMap((version) =>
+  readRecordSamples(recordSamplesPath(version)),
+);
 const byKind = Map.groupBy(samples, (sample: RecordSample) => sample.kind);
 
 describe('records of a stock server of PostgreSQL 17', () => {

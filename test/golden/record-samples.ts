@@ -21,9 +21,12 @@ export interface RecordSample {
   readonly pages: readonly SampledPage[];
 }
 
-/** Where the samples of a major version are kept. */
-export function recordSamplesPath(major: number): URL {
-  return new URL(`./record-samples-${major}.jsonl.zst`, import.meta.url);
+/**
+ * Where samples are kept: `17` are those of the npm package's server, `17.11` what only later or other builds write
+ * (heap records that name the visibility map, images compressed with lz4 and zstd).
+ */
+export function recordSamplesPath(version: '17' | '17.11'): URL {
+  return new URL(`./record-samples-${version}.jsonl.zst`, import.meta.url);
 }
 
 interface SampleLine extends Omit<RecordSample, 'bytes' | 'pages'> {

@@ -21,7 +21,7 @@ const USAGE = `npm run oracle -- [options]
   --fpw on|off         full_page_writes (on)
   --sessions N         concurrent sessions (6)
   --seed N             which files, data and kills (random)
-  --samples FILE       write the first records of each kind, with their pages, to FILE (JSON lines, zstd)
+  --samples FILE       write a record of each form, with its pages, to FILE (JSON lines, zstd)
   --cases DIR          where to write a redo case for each mismatch (a folder below ${tmpdir()})
 
 The exit code is 1 if there was any mismatch.`;
@@ -58,7 +58,7 @@ function wholeNumber(name: string, value: string): number {
 
 const MISMATCHES_SHOWN = 20;
 const CASES_WRITTEN = 50;
-const SAMPLES_PER_KIND = 2;
+const SAMPLES_PER_FORM = 1;
 
 async function main(): Promise<void> {
   const seed = values.seed === undefined ? 1 + (Date.now() % 1_000_000) : wholeNumber('seed', values.seed);
@@ -77,7 +77,7 @@ async function main(): Promise<void> {
   console.log(`oracle: seed ${seed}, ${options.seconds} s of workload`);
   const cases = values.cases ?? join(tmpdir(), `varve-oracle-${seed}`);
   let written = 0;
-  const samples = new SampleCollector(SAMPLES_PER_KIND);
+  const samples = new SampleCollector(SAMPLES_PER_FORM);
   const result = await runOracle({
     ...options,
     ...(values.samples === undefined ? {} : { samples }),

@@ -9,23 +9,27 @@ interface OpenSample extends Omit<RecordSample, 'pages'> {
 /** Longer records are no good examples. */
 const RECORD_BYTES_MAX = 20_000;
 
-/** Keeps the first few records of each kind, with the pages that they changed. */
+/**
+ * Keeps the first few records of each form, with the pages that they changed. Records of one kind are of different
+ * forms where they name other blocks: the visibility map or not, with images to apply or not, to be made anew or not.
+ */
 export class SampleCollector {
-  readonly #perKind: number;
+  readonly #perForm: number;
   readonly #samples: OpenSample[] = [];
   readonly #counts = new Map<string, number>();
   #open: OpenSample | undefined;
 
-  constructor(perKind: number) {
-    this.#perKind = perKind;
+  constructor(perForm: number) {
+    this.#perForm = perForm;
   }
 
   /** Called for each record before its pages. */
   record(record: DecodedRecord, kind: string, hintBitsAreLogged: boolean): void {
     this.#open = undefined;
-    const count = this.#counts.get(kind) ?? 0;
-    if (count >= this.#perKind || record.totalLength > RECORD_BYTES_MAX) return;
-    this.#counts.set(kind, count + 1);
+    const form = `${kind} ${formOf(record)}`;
+    const count = this.#counts.get(form) ?? 0;
+    if (count >= this.#perForm || record.totalLength > RECORD_BYTES_MAX) return;
+    this.#counts.set(form, count + 1);
     this.#open = {
       kind,
       startLsn: record.startLsn,
@@ -45,4 +49,15 @@ export class SampleCollector {
   samples(): readonly RecordSample[] {
     return this.#samples;
   }
+}
+
+/** For each block reference: its number, its fork, and how its page comes about. */
+function formOf(record: DecodedRecord): string {
+  let form = '';
+  for (let blockId = 0; blockId < record.blockCount; blockId++) {
+    if (!record.hasBlock(blockId)) continue;
+    const origin = record.appliesImage(blockId) ? 'i' : record.willInitialize(blockId) ? 'n' : 'b';
+    form += `${blockId}${origin}${record.blockFork[blockId]} `;
+  }
+  return form;
 }
