@@ -7,10 +7,11 @@ import { formatRedo, measureRedo, type RedoResult } from './redo.ts';
 import { describeMachine, formatMachine } from './support/machine.ts';
 import { Recording } from './support/recording.ts';
 import { describeWaldump } from './support/waldump.ts';
+import type { Workload } from './support/workload.ts';
 import { REDO_WORKLOADS, WORKLOADS } from './support/workloads.ts';
 import { formatWal, measureWal, type WalResult } from './wal.ts';
 
-const HELP = `Usage: npm run bench -- wal|redo [options]
+const HELP = `Usage: npm run bench -- [wal] [redo] [options]
 
   wal   WalReader with CRC, and DecodedRecord, over WAL in memory
   redo  replay of the same WAL on pages in memory, beside stock PostgreSQL's crash recovery
@@ -50,7 +51,17 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-async function main(command: 'wal' | 'redo'): Promise<void> {
+type Command = 'wal' | 'redo';
+
+/** The workloads that any of the commands wants, each once: it is recorded once for both. */
+function chooseWorkloads(commands: ReadonlySet<Command>): readonly Workload[] {
+  const wanted = [...(commands.has('wal') ? WORKLOADS : []), ...(commands.has('redo') ? REDO_WORKLOADS : [])];
+  const chosen = [...new Set(wanted)].filter(({ name }) => name.includes(values.only));
+  if (chosen.length === 0) throw new RangeError(`no workload's name contains "${values.only}"`);
+  return chosen;
+}
+
+async function main(commands: ReadonlySet<Command>): Promise<void> {
   const recordingOptions = { pgBin: values['pg-bin'], segmentSizeMiB: parseNumber('segment-size') };
   const options = {
     seconds: parseNumber('seconds'),
@@ -58,10 +69,7 @@ async function main(command: 'wal' | 'redo'): Promise<void> {
     chunkBytes: parseNumber('chunk-size') * 1024,
     pgBin: values['pg-bin'],
   };
-  const workloads = (command === 'wal' ? WORKLOADS : REDO_WORKLOADS).filter(({ name }) =>
-    name.includes(values.only),
-  );
-  if (workloads.length === 0) throw new RangeError(`no workload's name contains "${values.only}"`);
+  const workloads = chooseWorkloads(commands);
   const directory = values.recordings ?? (await mkdtemp(join(tmpdir(), 'varve-bench-')));
   await mkdir(directory, { recursive: true });
   const walResults: WalResult[] = [];
@@ -74,11 +82,12 @@ async function main(command: 'wal' | 'redo'): Promise<void> {
       const recording = await Recording.open(workload, directory, recordingOptions);
       postgres = recording.postgres;
       progress(`${workload.name}: measuring`);
-      if (command === 'wal') {
+      if (commands.has('wal') && WORKLOADS.includes(workload)) {
         const results = measureWal(recording, options);
         walResults.push(...results);
         references.push(describeWaldump(recording, results.at(-1)?.ms.median ?? 0));
-      } else {
+      }
+      if (commands.has('redo') && REDO_WORKLOADS.includes(workload)) {
         redoResults.push(await measureRedo(recording, options));
       }
       if (values.recordings === undefined) await rm(recording.directory, { recursive: true });
@@ -92,14 +101,15 @@ async function main(command: 'wal' | 'redo'): Promise<void> {
     return;
   }
   console.log(formatMachine(machine));
-  console.log(command === 'wal' ? formatWal(walResults) : formatRedo(redoResults));
+  if (walResults.length > 0) console.log(formatWal(walResults));
   for (const line of references) console.log(line);
+  if (redoResults.length > 0) console.log(formatRedo(redoResults));
 }
 
-const [command] = positionals;
-if (values.help || positionals.length !== 1 || (command !== 'wal' && command !== 'redo')) {
+const isCommand = (text: string): text is Command => text === 'wal' || text === 'redo';
+if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   console.log(HELP);
   process.exitCode = values.help ? 0 : 2;
 } else {
-  await main(command);
+  await main(new Set(positionals));
 }
