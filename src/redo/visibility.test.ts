@@ -112,6 +112,7 @@ describe.each(single)('%s', (_, resourceManager, info, mainData, bits) => {
     expect(refusesMap(1, map)).toBe(false);
     expect(refusesMap(0, map)).toBe(true);
     expect(refusesMap(1, { ...map, blockNumber: 0 })).toBe(true);
+    expect(refusesMap(1, { ...map, fork: 0 }), 'a page that is no map').toBe(true);
     expect(refusesMap(1, map, new Page()), 'a page that was never written').toBe(true);
   });
 

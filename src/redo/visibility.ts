@@ -43,6 +43,7 @@ import {
 } from '../postgres/rmgr/heap2.ts';
 import { RM_HEAP, RM_HEAP2 } from '../postgres/rmgr/resource-manager.ts';
 import type { DecodedRecord } from '../postgres/wal/decoded-record.ts';
+import { FORK_VISIBILITY_MAP } from '../postgres/wal/record-header.ts';
 import { failRedo } from './redo-failure.ts';
 
 /** Up to two heap blocks of one relation whose visibility a record clears. Overwritten by the next search. */
@@ -200,6 +201,9 @@ export function redoMapBlock(
   bits: number,
 ): boolean {
   if (cleared === 0) failRedo('the record names the visibility map, but clears nothing in it');
+  if (record.blockFork[mapBlockId] !== FORK_VISIBILITY_MAP) {
+    failRedo(`block reference ${mapBlockId} is no page of the visibility map`);
+  }
   if (!record.hasBlock(heapBlockId)) failRedo(`the record has no heap block ${heapBlockId}`);
   const heapBlock = record.blockNumber[heapBlockId] as number;
   if (visibilityMapBlock(heapBlock) !== record.blockNumber[mapBlockId]) {

@@ -34,6 +34,7 @@ test('a file that cannot be loaded counts as failed', () => {
 
 test.each([
   ['vitest has not come to its end', ''],
+  ['vitest has broken off while it wrote', report({}).slice(0, -5)],
   ['no test has run', report({ numPassedTests: 0 })],
 ])('%s: not passed', (_, text) => {
   expect(summarize(text)).toEqual({ line: '0 passed, 0 failed', isPassed: false });

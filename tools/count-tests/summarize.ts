@@ -12,12 +12,18 @@ interface Report {
 
 /**
  * Counts what vitest's JSON reporter has written. A file that failed outside of its tests (it could not be loaded,
- * or a hook of it failed) counts as one failed test, since vitest counts none for it. An empty text means that
- * vitest has not come to its end.
+ * or a hook of it failed) counts as one failed test, since vitest counts none for it. An empty text, or one
+ * that breaks off, means that vitest has not come to its end.
  */
 export function summarize(text: string): { line: string; isPassed: boolean } {
   if (text === '') return { line: '0 passed, 0 failed', isPassed: false };
-  const report = JSON.parse(text) as Report;
+  let report: Report;
+  try {
+    report = JSON.parse(text) as Report;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return { line: '0 passed, 0 failed', isPassed: false };
+  }
   const brokenFiles = report.testResults.filter(
     ({ status, assertionResults }) =>
       status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),

@@ -125,8 +125,13 @@ export const IMPURE_EXPORTS: Readonly<Record<string, readonly string[]>> = {
     'randomUUID',
     'getRandomValues',
     'webcrypto',
+    'subtle',
+    'generateKey',
+    'generateKeySync',
     'generateKeyPair',
     'generateKeyPairSync',
+    'generatePrime',
+    'generatePrimeSync',
   ],
 };
 
@@ -134,7 +139,10 @@ export const IMPURE_EXPORTS: Readonly<Record<string, readonly string[]>> = {
 export const DOOR_FOLDERS = ['src/io/node', 'src/io/s3'];
 
 interface GlobalRule {
-  /** `name` or `name.property`; `new Date()` and `Date()` without an argument are `Date.now`. */
+  /**
+   * `name` or `name.property`; `new Date()` without an argument and `Date()` are `Date.now`. `name.*`: the object
+   * itself, taken where its properties can be read from it under another name.
+   */
   readonly names: readonly string[];
   /** Parts that may use it beside the door folders. */
   readonly allowedIn: readonly string[];
@@ -143,17 +151,27 @@ interface GlobalRule {
 
 export const GLOBAL_RULES: readonly GlobalRule[] = [
   {
-    names: ['Date.now', 'performance'],
+    names: ['Date.now', 'Date.*', 'performance', 'Temporal.Now'],
     allowedIn: [],
     instead: 'take the time from the clock door (src/io/clock.ts), or a simulation cannot replay it',
   },
   {
-    names: ['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate'],
+    names: [
+      'setTimeout',
+      'setInterval',
+      'setImmediate',
+      'clearTimeout',
+      'clearInterval',
+      'clearImmediate',
+      'AbortSignal.timeout',
+      'Atomics.wait',
+      'Atomics.waitAsync',
+    ],
     allowedIn: [],
     instead: 'wait on the clock door (src/io/clock.ts), or a simulation cannot replay it',
   },
   {
-    names: ['Math.random', 'crypto'],
+    names: ['Math.random', 'Math.*', 'crypto'],
     allowedIn: [],
     instead: 'take randomness from its door (src/io/random.ts), or a seed cannot replay it',
   },
@@ -172,6 +190,16 @@ export const GLOBAL_RULES: readonly GlobalRule[] = [
     names: ['WebAssembly'],
     allowedIn: ['src/base', 'src/postgres'],
     instead: 'WebAssembly is for checksums and decoders, which live in src/base and src/postgres',
+  },
+  {
+    names: ['globalThis', 'global', 'self'],
+    allowedIn: [],
+    instead: 'write the global itself: what is reached through its object, no rule can see',
+  },
+  {
+    names: ['require', 'module'],
+    allowedIn: [],
+    instead: 'import it: what is required, no rule can see',
   },
   {
     names: ['eval', 'Function'],

@@ -9,7 +9,10 @@ export interface Import {
 }
 
 export interface GlobalUse {
-  /** `name`, or `name.property` where a property is read from it by name. */
+  /**
+   * `name`, or `name.property` where a property is read from it by name. `Date.*` and `Math.*` where the object goes
+   * on under another name.
+   */
   readonly name: string;
   readonly line: number;
 }
@@ -53,30 +56,71 @@ export function scanSource(path: string, text: string): ScannedFile {
       imports.push({ target: entry.moduleRequest.value, names: [name], line: lineOf(entry.start) });
     }
   }
-  // Without a scope analysis: a file that binds the name itself is taken to mean its own.
-  const globals = walker.globals.filter((use) => !walker.bound.has(use.name.split('.')[0] ?? ''));
   return {
     path,
     imports,
-    globals,
+    globals: walker.globals,
     declared: walker.declared,
     syntaxErrors: errors.map((error) => error.message),
   };
 }
 
+/** What binds names of its own. Declarations with `var` are taken for ones with `let`. */
+const SCOPES: ReadonlySet<string> = new Set([
+  'Program',
+  'FunctionDeclaration',
+  'FunctionExpression',
+  'ArrowFunctionExpression',
+  'BlockStatement',
+  'StaticBlock',
+  'CatchClause',
+  'ForStatement',
+  'ForInStatement',
+  'ForOfStatement',
+  'SwitchStatement',
+]);
+
+/** Objects of which one property is the world, and the others are harmless. */
+const PARTLY_PURE = ['Date', 'Math'];
+
+interface Scope {
+  readonly bound: Set<string>;
+  /** Names that are used within, and may mean what the scope or one around it binds. */
+  readonly uses: GlobalUse[];
+}
+
 class Walker {
   readonly imports: Import[] = [];
-  readonly globals: GlobalUse[] = [];
-  readonly bound = new Set<string>();
   readonly declared: string[] = [];
+  #scope: Scope = { bound: new Set(), uses: [] };
   readonly #lineOf: (offset: number) => number;
 
   constructor(lineOf: (offset: number) => number) {
     this.#lineOf = lineOf;
   }
 
+  /** The uses of names that nothing around them binds. */
+  get globals(): readonly GlobalUse[] {
+    return this.#scope.uses;
+  }
+
   visit(node: SyntaxNode, parent: SyntaxNode | undefined, key: string): void {
     this.#collect(node, parent, key);
+    if (!SCOPES.has(node.type)) {
+      this.#visitParts(node);
+      return;
+    }
+    const outer = this.#scope;
+    this.#scope = { bound: new Set(), uses: [] };
+    if (node.type === 'CatchClause') this.#bind(node['param'], false);
+    if (Array.isArray(node['params'])) for (const param of node['params']) this.#bind(param, false);
+    this.#visitParts(node);
+    const { bound, uses } = this.#scope;
+    outer.uses.push(...uses.filter(({ name }) => !bound.has(name.split('.')[0] ?? '')));
+    this.#scope = outer;
+  }
+
+  #visitParts(node: SyntaxNode): void {
     for (const [name, value] of Object.entries(node)) {
       // What a type speaks of exists only while checking; but the module it is taken from is imported.
       if (isNode(value)) this.visit(value, node, name);
@@ -91,6 +135,15 @@ class Walker {
         const source = node['source'] as SyntaxNode;
         const target = source.type === 'Literal' ? String(source['value']) : undefined;
         this.imports.push({ target, names: ['*'], line: this.#lineOf(node.start) });
+        break;
+      }
+      case 'TSImportEqualsDeclaration': {
+        this.#bind(node['id'], false);
+        const reference = node['moduleReference'] as SyntaxNode;
+        if (reference.type === 'TSExternalModuleReference') {
+          const { value } = reference['expression'] as unknown as { value: string };
+          this.imports.push({ target: value, names: ['*'], line: this.#lineOf(node.start) });
+        }
         break;
       }
       case 'FunctionDeclaration':
@@ -116,14 +169,10 @@ class Walker {
       case 'ImportNamespaceSpecifier':
         this.#bind(node['local'], false);
         break;
-      case 'CatchClause':
-        this.#bind(node['param'], false);
-        break;
       case 'Identifier':
         if (parent !== undefined) this.#collectIdentifier(node, parent, key);
         break;
     }
-    if (Array.isArray(node['params'])) for (const param of node['params']) this.#bind(param, false);
   }
 
   #noteName(id: unknown): void {
@@ -134,7 +183,7 @@ class Walker {
   #bind(pattern: unknown, isDeclaration: boolean): void {
     if (!isNode(pattern)) return;
     if (pattern.type === 'Identifier') {
-      this.bound.add(pattern['name'] as string);
+      this.#scope.bound.add(pattern['name'] as string);
       if (isDeclaration) this.#noteName(pattern);
       return;
     }
@@ -148,15 +197,10 @@ class Walker {
   #collectIdentifier(node: SyntaxNode, parent: SyntaxNode, key: string): void {
     if (parent.type.startsWith('TS') && key !== 'expression') return;
     const isComputed = parent['computed'] === true;
-    if (parent.type === 'MemberExpression' && key === 'property' && !isComputed) {
-      const object = parent['object'];
-      // globalThis.process is process.
-      if (isNode(object) && object['name'] === 'globalThis') this.#use(node['name'] as string, node);
-      return;
-    }
+    if (parent.type === 'MemberExpression' && key === 'property' && !isComputed) return;
     const isKey = key === 'key' && !isComputed;
     if (isKey && ['Property', 'MethodDefinition', 'PropertyDefinition'].includes(parent.type)) return;
-    if (parent.type === 'ExportSpecifier' || parent.type === 'ImportSpecifier') return;
+    if (parent.type === 'ImportSpecifier' || (parent.type === 'ExportSpecifier' && key !== 'local')) return;
 
     const name = node['name'] as string;
     this.#use(name, node);
@@ -164,13 +208,17 @@ class Walker {
       const property = parent['property'] as SyntaxNode;
       const propertyName = isComputed ? property['value'] : property['name'];
       this.#use(`${name}.${String(propertyName)}`, node);
+    } else if (PARTLY_PURE.includes(name) && key !== 'callee' && parent.type !== 'BinaryExpression') {
+      this.#use(`${name}.*`, node);
     }
-    const isBareDate = key === 'callee' && name === 'Date' && (parent['arguments'] as unknown[]).length === 0;
-    if (isBareDate) this.#use('Date.now', node);
+    // Date() without new takes no heed of its arguments.
+    const isNow =
+      parent.type === 'CallExpression' || (parent['arguments'] as unknown[] | undefined)?.length === 0;
+    if (key === 'callee' && name === 'Date' && isNow) this.#use('Date.now', node);
   }
 
   #use(name: string, node: SyntaxNode): void {
-    this.globals.push({ name, line: this.#lineOf(node.start) });
+    this.#scope.uses.push({ name, line: this.#lineOf(node.start) });
   }
 }
 

@@ -112,6 +112,8 @@ describe('pg_control', () => {
     ['another catalog', 12, 'UNKNOWN_CATALOG_VERSION'],
     ['an unknown state', 16, 'BAD_CONTROL_FILE'],
     ['other floating-point numbers', 208, 'INCOMPATIBLE_CONTROL_FILE'],
+    ['another alignment', 204, 'INCOMPATIBLE_CONTROL_FILE'],
+    ['other relation segments', 220, 'INCOMPATIBLE_CONTROL_FILE'],
     ['other blocks', 217, 'INCOMPATIBLE_CONTROL_FILE'],
     ['other WAL blocks', 225, 'INCOMPATIBLE_CONTROL_FILE'],
     ['odd WAL segments', 228, 'INCOMPATIBLE_CONTROL_FILE'],

@@ -4,6 +4,7 @@ import { type Lsn, readLsn, writeLsn } from '../../base/lsn.ts';
 import type { PostgresVersion } from '../versions/version.ts';
 import { BLOCK_BYTES } from '../wal/record-header.ts';
 import { CHECKPOINT_BYTES, type CheckPoint, decodeCheckPoint, encodeCheckPoint } from './checkpoint.ts';
+import { RELATION_SEGMENT_BLOCKS } from './relation-file-name.ts';
 
 /** PG_CONTROL_FILE_SIZE: the file's length, most of it zeros. */
 export const CONTROL_FILE_BYTES = 8192;
@@ -158,8 +159,15 @@ function checkCompatibility(view: DataView): void {
       `WAL segments of ${segmentBytes} bytes: powers of two from 1 MiB to 1 GiB are`,
     );
   }
-  if (view.getUint32(RELSEG_SIZE, true) === 0)
-    fail('INCOMPATIBLE_CONTROL_FILE', 'relation segments of no blocks');
+  const maxAlign = view.getUint32(MAX_ALIGN, true);
+  if (maxAlign !== 8) fail('INCOMPATIBLE_CONTROL_FILE', `the cluster aligns to ${maxAlign} bytes, not to 8`);
+  const relationSegmentBlocks = view.getUint32(RELSEG_SIZE, true);
+  if (relationSegmentBlocks !== RELATION_SEGMENT_BLOCKS) {
+    fail(
+      'INCOMPATIBLE_CONTROL_FILE',
+      `the cluster has relation segments of ${relationSegmentBlocks} blocks, not ${RELATION_SEGMENT_BLOCKS}`,
+    );
+  }
 }
 
 /**

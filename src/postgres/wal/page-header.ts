@@ -50,10 +50,11 @@ export function walPageHeaderBytes(pageLsn: number, segmentBytes: number): numbe
   return pageLsn % segmentBytes === 0 ? LONG_HEADER_BYTES : SHORT_HEADER_BYTES;
 }
 
-/** Where the first byte of a record can be at or after `lsn`: aligned, and past the page header at a page's start. */
+/** Where the first byte of a record can be at or after `lsn`: aligned, and never in a page header. */
 export function firstRecordPosition(lsn: number, segmentBytes: number): number {
   const aligned = lsn + ((8 - (lsn % 8)) % 8);
-  return aligned % WAL_PAGE_BYTES === 0 ? aligned + walPageHeaderBytes(aligned, segmentBytes) : aligned;
+  const pageLsn = aligned - (aligned % WAL_PAGE_BYTES);
+  return Math.max(aligned, pageLsn + walPageHeaderBytes(pageLsn, segmentBytes));
 }
 
 export interface WalPageHeader {

@@ -2,6 +2,7 @@ import { crc32c } from '../../base/crc32c.ts';
 import { AssertionError } from '../../base/errors.ts';
 import { writeLsn } from '../../base/lsn.ts';
 import {
+  BLOCK_BYTES,
   BLOCK_FORK_MASK,
   BLOCK_HAS_DATA,
   BLOCK_HAS_IMAGE,
@@ -20,6 +21,9 @@ import {
   RECORD_RESOURCE_MANAGER,
   RECORD_XID,
 } from './record-header.ts';
+
+/** data_length of a block header has 16 bits. */
+const BLOCK_DATA_BYTES_MAX = 0xffff;
 
 /** A full-page image as it stands in a record, compressed or not. */
 export interface ImageToWrite {
@@ -103,6 +107,8 @@ class Cursor {
 
 function writeBlockHeader(cursor: Cursor, block: BlockToWrite): void {
   const data = block.data?.length ?? 0;
+  if (data > BLOCK_DATA_BYTES_MAX || (block.image?.bytes.length ?? 0) > BLOCK_BYTES)
+    throw new AssertionError(`the data or the image of block ${block.blockId} is too long`);
   cursor.u8(block.blockId);
   cursor.u8(
     ((block.fork ?? FORK_MAIN) & BLOCK_FORK_MASK) |

@@ -1,4 +1,5 @@
 import { BadRequestError } from '../../base/errors.ts';
+import { LSN_HIGH_LIMIT } from '../../base/lsn.ts';
 
 /** Name and place of WAL segment files (xlog_internal.h: XLogFileName, XLByteToSeg). */
 
@@ -22,14 +23,15 @@ export function isSegmentName(name: string): boolean {
   return /^[0-9A-F]{24}$/.test(name);
 }
 
-/** The timeline and the segment number that a file name stands for. Throws BadRequestError for any other name. */
+/** The timeline and the segment number that a file name stands for. Throws BadRequestError for any other name, and for WAL at or above 2^53. */
 export function parseSegmentName(
   name: string,
   segmentBytes: number,
 ): { timelineId: number; segment: number } {
   const low = Number.parseInt(name.slice(16), 16);
   const segmentsPerId = SEGMENT_ID_RANGE / segmentBytes;
-  if (!isSegmentName(name) || low >= segmentsPerId) {
+  const high = Number.parseInt(name.slice(8, 16), 16);
+  if (!isSegmentName(name) || low >= segmentsPerId || high >= LSN_HIGH_LIMIT) {
     throw new BadRequestError(
       'BAD_SEGMENT_NAME',
       `"${name}" is not the name of a WAL segment of ${segmentBytes} bytes`,
@@ -37,6 +39,6 @@ export function parseSegmentName(
   }
   return {
     timelineId: Number.parseInt(name.slice(0, 8), 16),
-    segment: Number.parseInt(name.slice(8, 16), 16) * segmentsPerId + low,
+    segment: high * segmentsPerId + low,
   };
 }

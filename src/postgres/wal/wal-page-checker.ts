@@ -33,6 +33,8 @@ const hex = (value: number): string => value.toString(16).toUpperCase();
 export class WalPageChecker {
   readonly #expected: WalPageExpectations;
   #systemIdentifier: bigint | undefined;
+  /** Of the latest page. A timeline forks off into one of a greater number, so WAL never goes back to a smaller. */
+  #timelineId = 0;
 
   constructor(expected: WalPageExpectations) {
     this.#expected = expected;
@@ -63,11 +65,15 @@ export class WalPageChecker {
     if (wantedTimelineId !== undefined && timelineId !== wantedTimelineId) {
       throw this.corrupt(`the page is of timeline ${timelineId}, not ${wantedTimelineId}`, pageLsn);
     }
+    if (timelineId < this.#timelineId) {
+      throw this.corrupt(`the page is of timeline ${timelineId}, after one of ${this.#timelineId}`, pageLsn);
+    }
     const isLong = length === LONG_HEADER_BYTES;
     if (((info & WAL_PAGE_LONG_HEADER) !== 0) !== isLong) {
       throw this.corrupt('long page headers stand at the start of segments and nowhere else', pageLsn);
     }
     if (isLong) this.#checkLongHeader(view, pageLsn);
+    this.#timelineId = timelineId;
   }
 
   /** An error about WAL from this source. */

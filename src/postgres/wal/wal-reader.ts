@@ -3,6 +3,7 @@ import { formatLsn } from '../../base/lsn.ts';
 import { RM_XLOG } from '../rmgr/resource-manager.ts';
 import type { DecodedRecord } from './decoded-record.ts';
 import {
+  firstRecordPosition,
   isSegmentSize,
   LONG_HEADER_BYTES,
   SHORT_HEADER_BYTES,
@@ -30,6 +31,7 @@ const XLOG_SWITCH = 0x40;
 const XLOG_OVERWRITE_CONTRECORD = 0xd0;
 /** Where the fragment header of a record without blocks ends and its main data begins: id and one length byte. */
 const SHORT_MAIN_DATA: number = RECORD_HEADER_BYTES + 2;
+const WORKSPACE_TAKEN = 'another reader took the WAL workspace while this one had records in it';
 
 export interface WalReaderOptions extends WalPageExpectations {
   /**
@@ -149,6 +151,13 @@ export class WalReader {
         `no record starts at ${formatLsn(startLsn)}: records are aligned to 8 bytes`,
       );
     }
+    const isPageStart = startLsn % WAL_PAGE_BYTES === 0;
+    if (!this.#searching && !isPageStart && startLsn < firstRecordPosition(startLsn, options.segmentBytes)) {
+      throw new BadRequestError(
+        'BAD_LSN',
+        `no record starts at ${formatLsn(startLsn)}: the header of a page is there`,
+      );
+    }
     this.#showFrom = startLsn;
     this.#position = this.#searching ? startLsn - (startLsn % WAL_PAGE_BYTES) : startLsn;
     this.#lastEnd = startLsn;
@@ -169,6 +178,9 @@ export class WalReader {
     if (this.#batchIndex < this.#batchCount || this.#chunkPosition < this.#chunkEnd) {
       throw new AssertionError('a WAL reader was fed before it had given all its records');
     }
+    if (start < 0 || start > end || end > chunk.length) {
+      throw new AssertionError(`a chunk of ${chunk.length} bytes has none from ${start} to ${end}`);
+    }
     this.#chunk = chunk;
     this.#chunkPosition = start;
     this.#chunkEnd = end;
@@ -178,9 +190,7 @@ export class WalReader {
   next(): boolean {
     for (;;) {
       if (this.#batchIndex < this.#batchCount) {
-        if (this.workspace.owner !== this) {
-          throw new AssertionError('another reader took the WAL workspace while this one had records in it');
-        }
+        if (this.workspace.owner !== this) throw new AssertionError(WORKSPACE_TAKEN);
         const index = this.#batchIndex++;
         const offset = this.workspace.offsets[index] as number;
         this.recordOffset = offset;
@@ -202,6 +212,7 @@ export class WalReader {
 
   /** Decodes the current record into `record`, which shows it until the next call of `next`. */
   decode(record: DecodedRecord): void {
+    if (this.workspace.owner !== this) throw new AssertionError(WORKSPACE_TAKEN);
     record.decode(
       this.workspace.bytes,
       this.workspace.view,
@@ -234,8 +245,12 @@ export class WalReader {
       }
       this.#setAside();
     } catch (error) {
-      if (!(error instanceof CorruptionError)) throw error;
-      this.#failure = error;
+      this.#failure = error as Error;
+      if (!(error instanceof CorruptionError)) {
+        // Such as no memory for a huge record. What is in the batch has not been checked and must never be shown.
+        this.#batchCount = 0;
+        throw error;
+      }
     }
     const good = workspace.verify(this.#batchCount);
     if (good < this.#batchCount) {
@@ -301,49 +316,77 @@ export class WalReader {
 
   /** Checks a page header and what it says of the record that goes on behind it. */
   #readHeader(pageLsn: number, length: number): void {
-    // Pages after a segment switch may have headers or be zeros: nothing on them counts.
-    if (pageLsn < this.#skipTo) return;
-    const view = this.#headerView;
-    if (this.#isZeroHeader(length)) {
-      this.#stop(this.#inRecord() ? this.#unfinishedStart : pageLsn, 'the page has not been written yet');
+    const isZero = this.#isZeroHeader(length);
+    if (pageLsn < this.#skipTo) {
+      // Pages after a segment switch may have headers or be zeros: nothing on them counts.
+      if (this.#searching && !isZero)
+        throw this.#checker.corrupt('the page stands behind pages that have not been written', pageLsn);
       return;
     }
+    if (isZero) {
+      this.#meetZeros(pageLsn);
+      return;
+    }
+    const view = this.#headerView;
     this.#checker.check(view, pageLsn, length);
     const info = view.getUint16(WAL_HEADER_INFO, true);
     const remaining = view.getUint32(WAL_HEADER_REMAINING_LENGTH, true);
+    const goesOn = (info & WAL_PAGE_FIRST_IS_CONTRECORD) !== 0;
     if ((info & WAL_PAGE_FIRST_IS_OVERWRITE_CONTRECORD) !== 0) {
       this.#giveUpRecord(pageLsn, info, remaining);
-    } else if ((info & WAL_PAGE_FIRST_IS_CONTRECORD) === 0) {
-      if (remaining !== 0)
-        throw this.#checker.corrupt(
-          `the page goes on with no record but announces ${remaining} bytes`,
-          pageLsn,
-        );
-      if (this.#inRecord())
-        throw this.#checker.corrupt('the page does not go on with the record before it', pageLsn);
-      if (this.#skipRemaining > 0)
-        throw this.#checker.corrupt('the page does not go on with the record before it', pageLsn);
-    } else if (this.#searching) {
-      if (remaining === 0) throw this.#checker.corrupt('the page goes on with a record of 0 bytes', pageLsn);
-      if (this.#skipRemaining > 0 && this.#skipRemaining !== remaining) {
-        throw this.#checker.corrupt(
-          `${remaining} bytes of the record are announced, ${this.#skipRemaining} are missing`,
-          pageLsn,
-        );
-      }
-      this.#skipRemaining = remaining;
-      if (remaining <= WAL_PAGE_BYTES - length) this.#searching = false;
+    } else if (goesOn && this.#searching) {
+      this.#passOverRecord(pageLsn, remaining, WAL_PAGE_BYTES - length);
       return;
-    } else {
-      const missing = this.#missingBytes();
-      if (missing !== remaining) {
-        throw this.#checker.corrupt(
-          `${remaining} bytes of a record are announced, ${missing} are missing`,
-          pageLsn,
-        );
-      }
-    }
+    } else if (goesOn) this.#checkGoesOn(pageLsn, remaining);
+    else this.#checkBegins(pageLsn, remaining);
     this.#searching = false;
+  }
+
+  /** A page that has not been written. */
+  #meetZeros(pageLsn: number): void {
+    if (this.#searching && this.#skipRemaining === 0 && pageLsn % this.#segmentBytes !== 0) {
+      // A search that begins in the zeros which a switch has left (xlog.c, CopyXLogRecordToWAL) goes on behind them.
+      this.#skipTo = pageLsn - (pageLsn % this.#segmentBytes) + this.#segmentBytes;
+      return;
+    }
+    this.#stop(this.#inRecord() ? this.#unfinishedStart : pageLsn, 'the page has not been written yet');
+  }
+
+  /** The page goes on with a record that began before what is read. */
+  #passOverRecord(pageLsn: number, remaining: number, room: number): void {
+    if (remaining === 0) throw this.#checker.corrupt('the page goes on with a record of 0 bytes', pageLsn);
+    if (this.#skipTo > 0)
+      throw this.#checker.corrupt('the page goes on with a record that zeros cut off', pageLsn);
+    if (this.#skipRemaining > 0 && this.#skipRemaining !== remaining) {
+      throw this.#checker.corrupt(
+        `${remaining} bytes of the record are announced, ${this.#skipRemaining} are missing`,
+        pageLsn,
+      );
+    }
+    this.#skipRemaining = remaining;
+    if (remaining <= room) this.#searching = false;
+  }
+
+  #checkGoesOn(pageLsn: number, remaining: number): void {
+    const missing = this.#missingBytes();
+    if (missing === 0)
+      throw this.#checker.corrupt('the page goes on with a record, but none was cut off', pageLsn);
+    if (missing !== remaining) {
+      throw this.#checker.corrupt(
+        `${remaining} bytes of a record are announced, ${missing} are missing`,
+        pageLsn,
+      );
+    }
+  }
+
+  #checkBegins(pageLsn: number, remaining: number): void {
+    if (remaining !== 0)
+      throw this.#checker.corrupt(
+        `the page goes on with no record but announces ${remaining} bytes`,
+        pageLsn,
+      );
+    if (this.#inRecord() || this.#skipRemaining > 0)
+      throw this.#checker.corrupt('the page does not go on with the record before it', pageLsn);
   }
 
   #isZeroHeader(length: number): boolean {
@@ -359,6 +402,8 @@ export class WalReader {
       throw this.#checker.corrupt('the page both gives up the record before it and goes on with it', pageLsn);
     }
     if (this.#inRecord()) this.#overwritten = this.#unfinishedStart;
+    else if (this.#previousStart >= 0)
+      throw this.#checker.corrupt('the page gives up a record, but none was cut off', pageLsn);
     this.#expectOverwrite = true;
     this.#skipRemaining = 0;
     this.#unfinished.clear();
@@ -506,8 +551,10 @@ export class WalReader {
     this.#walk = offset + aligned;
     const isXlog = view.getUint8(offset + RECORD_RESOURCE_MANAGER) === RM_XLOG;
     const kind = view.getUint8(offset + RECORD_INFO) & 0xf0;
-    if (this.#expectOverwrite)
-      this.#checkOverwrite(offset, total, start, isXlog && kind === XLOG_OVERWRITE_CONTRECORD);
+    const isOverwrite = isXlog && kind === XLOG_OVERWRITE_CONTRECORD;
+    if (this.#expectOverwrite) this.#checkOverwrite(offset, total, start, isOverwrite);
+    else if (isOverwrite && this.#previousStart >= 0)
+      throw this.#checker.corrupt('the record gives up another, but none was cut off', start);
     if (isXlog && kind === XLOG_SWITCH) {
       const rest = end % this.#segmentBytes;
       if (rest !== 0) end += this.#segmentBytes - rest;

@@ -49,7 +49,9 @@ export class WalWriter {
     this.#base = options.startLsn - (options.startLsn % WAL_PAGE_BYTES);
     this.#position = options.startLsn + ((8 - (options.startLsn % 8)) % 8);
     this.#previous = options.previousLsn;
-    if (this.#position % WAL_PAGE_BYTES !== 0) this.#writeHeader(this.#base, 0, 0);
+    if (this.#position % WAL_PAGE_BYTES === 0) return;
+    this.#writeHeader(this.#base, 0, 0);
+    this.#position = firstRecordPosition(this.#position, options.segmentBytes);
   }
 
   /** LSN of the first byte that `take` gives. */
@@ -100,13 +102,15 @@ export class WalWriter {
 
   /**
    * Writes only the first `length` bytes of a record, then goes to the next page and marks it as one that gives
-   * this record up, as a server does that finds it cut off after a crash. The cut must lie past the page on which
-   * the record starts, and before its end.
+   * this record up, as a server does that finds it cut off after a crash. The record must reach beyond the page on
+   * which the cut lies: else a reader would take the zeros behind the cut for its end.
    */
   appendAborted(bytes: Uint8Array, length: number): Lsn {
     const startLsn = this.nextLsn;
     this.#put(bytes, length);
-    this.#position += (WAL_PAGE_BYTES - (this.#position % WAL_PAGE_BYTES)) % WAL_PAGE_BYTES;
+    const free = (WAL_PAGE_BYTES - (this.#position % WAL_PAGE_BYTES)) % WAL_PAGE_BYTES;
+    if (bytes.length - length <= free) throw new AssertionError('the record ends on the page of the cut');
+    this.#position += free;
     this.#writeHeader(this.#position, WAL_PAGE_FIRST_IS_OVERWRITE_CONTRECORD, 0);
     this.#position = this.nextLsn;
     return startLsn;
