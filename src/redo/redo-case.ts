@@ -140,7 +140,8 @@ export function decodeRedoCase(text: string): RedoCase {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    fail(`it is not JSON (${(error as Error).message})`);
+    // The parser's own message quotes the text, which may be anything.
+    throw new BadRequestError('BAD_REDO_CASE', 'this is no redo case: it is not JSON', {}, error);
   }
   const fields = new Fields(json, 'file');
   if (fields.text('format') !== FORMAT) fail(`file.format is not ${FORMAT}`);

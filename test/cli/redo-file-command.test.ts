@@ -137,6 +137,10 @@ test('what is no redo case is refused', async () => {
   writeFileSync(path, '{"format": "varve-redo-case", "version": 2}');
   expect(await runVarveJson('wal', 'redo-file', path)).toMatchObject({
     code: 2,
-    error: { code: 'BAD_REDO_CASE' },
+    error: { code: 'BAD_REDO_CASE', place: { file: path } },
   });
+  writeFileSync(path, 'secret words, no JSON');
+  const { error } = await runVarveJson('wal', 'redo-file', path);
+  expect(error?.message).toContain(path);
+  expect(error?.message).not.toContain('secret');
 });

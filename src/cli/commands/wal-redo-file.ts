@@ -51,8 +51,18 @@ interface Comparison {
   readonly firstDifference: number | undefined;
 }
 
+/** As decodeRedoCase, with the file's name in what it raises. */
+function decodeCaseOfFile(text: string, path: string): RedoCase {
+  try {
+    return decodeRedoCase(text);
+  } catch (error) {
+    if (!(error instanceof BadRequestError)) throw error;
+    throw new BadRequestError(error.code, error.reason, { ...error.place, file: path }, error);
+  }
+}
+
 async function redoFile(context: CliContext, path: string, out: string | undefined): Promise<void> {
-  const redoCase = decodeRedoCase(await readText(context, path));
+  const redoCase = decodeCaseOfFile(await readText(context, path), path);
   const { steps, page } = runRedoCase(redoCase);
   const writer = new ReportWriter(context);
   const failure = steps.at(-1)?.error;
