@@ -75,8 +75,11 @@ export class WalReader {
   recordLength = 0;
   /** LSN of the first byte of the current record. */
   startLsn = 0;
-  /** First aligned LSN past the current record; the start of the next segment for a segment switch. */
-  endLsn = 0;
+  /**
+   * First aligned LSN past the current record; the start of the next segment for a segment switch. Before the first
+   * record where reading began.
+   */
+  endLsn: number;
   /** Set when zeros were found where WAL could go on. Nothing after it is looked at. */
   end: WalEnd | undefined = undefined;
 
@@ -114,7 +117,6 @@ export class WalReader {
   /** The record that was given up, and which the next record must name; negative where there is none. */
   #overwritten = -1;
   #expectOverwrite = false;
-  #lastEnd: number;
   #failure: Error | undefined;
 
   // The batch in the workspace: records whose CRC has been checked.
@@ -160,7 +162,7 @@ export class WalReader {
     }
     this.#showFrom = startLsn;
     this.#position = this.#searching ? startLsn - (startLsn % WAL_PAGE_BYTES) : startLsn;
-    this.#lastEnd = startLsn;
+    this.endLsn = startLsn;
   }
 
   /** LSN of the byte that the next chunk must begin with. In search mode the first is the start of a page. */
@@ -170,7 +172,7 @@ export class WalReader {
 
   /** End of the last whole record that has been shown, or where reading began. */
   get lastEndLsn(): number {
-    return this.#lastEnd;
+    return this.endLsn;
   }
 
   /** Offers bytes from `position` on. They must stay unchanged until `next` has returned false. */
@@ -197,7 +199,6 @@ export class WalReader {
         this.recordLength = this.workspace.view.getUint32(offset, true);
         this.startLsn = this.workspace.startLsns[index] as number;
         this.endLsn = this.workspace.endLsns[index] as number;
-        this.#lastEnd = this.endLsn;
         if (this.startLsn >= this.#showFrom) return true;
         continue;
       }
