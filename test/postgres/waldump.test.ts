@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CorruptionError } from '../../src/base/errors.ts';
 import { formatLsn, parseLsn } from '../../src/base/lsn.ts';
 import { RM_LOGICAL_MESSAGE, RM_XLOG } from '../../src/postgres/rmgr/resource-manager.ts';
@@ -31,7 +31,11 @@ function findWaldump(): string | undefined {
 }
 
 const waldump = findWaldump();
-const directory = mkdtempSync(join(tmpdir(), 'varve-waldump-'));
+/** Made only where a test runs: skipped ones have nobody to remove it. */
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'varve-waldump-'));
+});
 afterAll(() => rmSync(directory, { recursive: true }));
 
 interface Shown {
