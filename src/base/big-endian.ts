@@ -2,6 +2,7 @@ import { AssertionError, CorruptionError } from './errors.ts';
 import { LSN_HIGH_LIMIT, type Lsn } from './lsn.ts';
 
 const TWO_POW_32 = 0x1_0000_0000;
+const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Reads the fields of one message in network byte order, one after another, each bounded by the message's own end.
@@ -84,13 +85,18 @@ export class BigEndianReader {
     return byte === 1;
   }
 
-  /** UTF-8 up to a zero byte, which is taken too. */
+  /** UTF-8 up to a zero byte, which is taken too. Anything else is refused: two byte strings never become one text. */
   cString(): string {
     let end = this.#position;
     while (end < this.#end && this.#bytes[end] !== 0) end++;
     if (end === this.#end) this.fail('a string has no end');
     const start = this.#take(end + 1 - this.#position);
-    return new TextDecoder().decode(this.#bytes.subarray(start, end));
+    try {
+      return strictText.decode(this.#bytes.subarray(start, end));
+    } catch {
+      // A TypeError is the decoder's one way to say so.
+      return this.fail('a string is not UTF-8');
+    }
   }
 
   /** The next `length` bytes, not copied. */

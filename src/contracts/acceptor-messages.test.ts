@@ -216,6 +216,13 @@ describe('messages between proposer and acceptor', () => {
     );
   });
 
+  test('are refused when a text is not UTF-8', () => {
+    const greeting = { kind: 'greeting', nodeId: 1, term: 1, membership } as const;
+    const bytes = encodeAcceptorMessage(greeting).slice();
+    bytes[bytes.indexOf('s'.charCodeAt(0), 9)] = 0xff;
+    expect(() => decodeAcceptorMessage(bytes)).toThrow(/not UTF-8/);
+  });
+
   test('any bytes give a message or a typed error', () => {
     const tag = fc.constantFrom(0x67, 0x76, 0x65, 0x61, 0x00);
     fc.assert(

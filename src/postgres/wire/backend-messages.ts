@@ -10,7 +10,7 @@ import {
   type FormatCode,
   type MessageCodec,
   type MessageCodecs,
-  MessageDecoders,
+  MessageTable,
   readFormat,
   writeFormat,
 } from './message-codec.ts';
@@ -238,7 +238,7 @@ const CODECS: MessageCodecs<BackendMessage> = {
   },
 };
 
-const DECODERS = new MessageDecoders<BackendMessage>(CODECS);
+const MESSAGES = new MessageTable<BackendMessage>(CODECS);
 
 /**
  * Decodes a server's message as a FrameCutter shows it. CopyData of replication is better read in place
@@ -251,15 +251,12 @@ export function decodeBackendMessage(
   offset: number,
   length: number,
 ): BackendMessage {
-  return DECODERS.decode(tag, bytes, offset, length);
+  return MESSAGES.decode(tag, bytes, offset, length);
 }
 
 /** Appends the message, header and all. */
 export function writeBackendMessage(writer: MessageWriter, message: BackendMessage): void {
-  const codec = CODECS[message.kind] as MessageCodec<BackendMessage>;
-  writer.begin(codec.tag.charCodeAt(0));
-  codec.encode(writer, message);
-  writer.end();
+  MESSAGES.write(writer, message);
 }
 
 /** What a client lets its server send. Rows, copied data and texts may have `bodyBytesMax`. */

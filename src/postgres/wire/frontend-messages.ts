@@ -4,7 +4,7 @@ import {
   type FormatCode,
   type MessageCodec,
   type MessageCodecs,
-  MessageDecoders,
+  MessageTable,
   readFormat,
   writeFormat,
 } from './message-codec.ts';
@@ -146,7 +146,7 @@ const CODECS: MessageCodecs<FrontendMessage> = {
   Terminate: bareMessage('X', 'Terminate'),
 };
 
-const DECODERS = new MessageDecoders<FrontendMessage>(CODECS);
+const MESSAGES = new MessageTable<FrontendMessage>(CODECS);
 
 /**
  * Decodes a client's message as a FrameCutter shows it. CopyData of replication is better read in place
@@ -159,15 +159,12 @@ export function decodeFrontendMessage(
   offset: number,
   length: number,
 ): FrontendMessage {
-  return DECODERS.decode(tag, bytes, offset, length);
+  return MESSAGES.decode(tag, bytes, offset, length);
 }
 
 /** Appends the message, header and all. */
 export function writeFrontendMessage(writer: MessageWriter, message: FrontendMessage): void {
-  const codec = CODECS[message.kind] as MessageCodec<FrontendMessage>;
-  writer.begin(codec.tag.charCodeAt(0));
-  codec.encode(writer, message);
-  writer.end();
+  MESSAGES.write(writer, message);
 }
 
 /** What a server lets its clients send. Queries, parameters and copied data may have `bodyBytesMax`. */

@@ -22,11 +22,13 @@ export function bareMessage<Kind extends string>(
   return { tag, decode: () => ({ kind }), encode: (writer) => writer };
 }
 
-/** Finds the one decoder of each tag. */
-export class MessageDecoders<Message extends { readonly kind: string }> {
+/** The codecs of all messages of one direction: the one decoder of each tag, and the encoder of each kind. */
+export class MessageTable<Message extends { readonly kind: string }> {
+  readonly #codecs: MessageCodecs<Message>;
   readonly #byTag: (((reader: MessageReader) => Message) | undefined)[] = new Array(256).fill(undefined);
 
   constructor(codecs: MessageCodecs<Message>) {
+    this.#codecs = codecs;
     for (const codec of Object.values(codecs) as MessageCodec<Message>[]) {
       this.#byTag[codec.tag.charCodeAt(0)] = codec.decode;
     }
@@ -42,6 +44,14 @@ export class MessageDecoders<Message extends { readonly kind: string }> {
     const message = decode(reader);
     reader.expectEnd();
     return message;
+  }
+
+  /** Appends the message, header and all. */
+  write(writer: MessageWriter, message: Message): void {
+    const codec = this.#codecs[message.kind as Message['kind']] as unknown as MessageCodec<Message>;
+    writer.begin(codec.tag.charCodeAt(0));
+    codec.encode(writer, message);
+    writer.end();
   }
 }
 
