@@ -1,9 +1,10 @@
-// Measures reading and replaying WAL on one core. `npm run bench -- --help` says how.
+// Measures reading and replaying WAL on one core, and safekeepers. `npm run bench -- --help` says how.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatRedo, measureRedo, type RedoResult } from './redo.ts';
+import { formatSafekeeper, measureSafekeeper } from './safekeeper.ts';
 import { describeMachine, formatMachine } from './support/machine.ts';
 import { Recording } from './support/recording.ts';
 import { describeWaldump } from './support/waldump.ts';
@@ -11,12 +12,14 @@ import type { Workload } from './support/workload.ts';
 import { REDO_WORKLOADS, WORKLOADS } from './support/workloads.ts';
 import { formatWal, measureWal, type WalResult } from './wal.ts';
 
-const HELP = `Usage: npm run bench -- [wal] [redo] [options]
+const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [options]
 
-  wal   WalReader with CRC, and DecodedRecord, over WAL in memory
-  redo  replay of the same WAL on pages in memory, beside stock PostgreSQL's crash recovery
+  wal         WalReader with CRC, and DecodedRecord, over WAL in memory
+  redo        replay of the same WAL on pages in memory, beside stock PostgreSQL's crash recovery
+  safekeeper  large appends, idle timelines, and commits through safekeepers beside stock PostgreSQL
 
-  --only TEXT            only workloads whose names contain TEXT
+  --only TEXT            only workloads (of safekeeper: appends, idle, commits) whose names contain TEXT
+  --quick                safekeeper: a little of everything, to see whether it runs
   --seconds N            measure each figure for at least N seconds (2)
   --repeats N            and at least N times (5)
   --chunk-size KIB       feed the reader so many KiB at a time (128)
@@ -33,6 +36,7 @@ const { values, positionals } = parseArgs({
     repeats: { type: 'string', default: '5' },
     'chunk-size': { type: 'string', default: '128' },
     'segment-size': { type: 'string', default: '16' },
+    quick: { type: 'boolean', default: false },
     recordings: { type: 'string' },
     'pg-bin': { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -51,7 +55,7 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-type Command = 'wal' | 'redo';
+type Command = 'wal' | 'redo' | 'safekeeper';
 
 /** The workloads that any of the commands wants, each once: it is recorded once for both. */
 function chooseWorkloads(commands: ReadonlySet<Command>): readonly Workload[] {
@@ -106,10 +110,28 @@ async function main(commands: ReadonlySet<Command>): Promise<void> {
   if (redoResults.length > 0) console.log(formatRedo(redoResults));
 }
 
-const isCommand = (text: string): text is Command => text === 'wal' || text === 'redo';
+async function benchSafekeeper(): Promise<void> {
+  const isQuick = values.quick;
+  const options = {
+    pgBin: values['pg-bin'],
+    seconds: isQuick ? 0.3 : parseNumber('seconds'),
+    repeats: isQuick ? 1 : parseNumber('repeats'),
+    isQuick,
+    only: values.only,
+  };
+  const result = await measureSafekeeper(options, progress);
+  const machine = describeMachine(result.commits?.postgres ?? 'not used');
+  if (values.json) console.log(JSON.stringify({ machine, safekeeper: result }, undefined, 2));
+  else console.log(`${formatMachine(machine)}\n${formatSafekeeper(result)}`);
+}
+
+const COMMANDS: readonly string[] = ['wal', 'redo', 'safekeeper'] satisfies Command[];
+const isCommand = (text: string): text is Command => COMMANDS.includes(text);
 if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   console.log(HELP);
   process.exitCode = values.help ? 0 : 2;
 } else {
-  await main(new Set(positionals));
+  const commands = new Set(positionals);
+  if (commands.has('wal') || commands.has('redo')) await main(commands);
+  if (commands.has('safekeeper')) await benchSafekeeper();
 }

@@ -1,11 +1,19 @@
-// Checks what the linter cannot: length of files, unfinished work, links in the documentation, and that the walks
+// Checks what the linter cannot: length of files, unfinished work, one way to write state files, links in the documentation, and that the walks
 // through the code (docs/follow) name what exists.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { scanSource } from './imports/scan.ts';
 import { listFiles, REPOSITORY_ROOT, readText } from './source-files.ts';
 import { LINES_MAX, LONG_FILES } from './tidy/long-files.ts';
-import { findDeadLinks, findLongFiles, findStaleNames, findUnfinished, type TextFile } from './tidy/rules.ts';
+import {
+  findDeadLinks,
+  findLongFiles,
+  findStaleNames,
+  findStateWrites,
+  findUnfinished,
+  type TextFile,
+} from './tidy/rules.ts';
+import { STATE_KEEPERS, STATE_WRITERS } from './tidy/state-writers.ts';
 
 const TEXT = /\.(ts|c|h|js|sh|md)$/;
 const FOLDERS = ['src', 'test', 'sim', 'bench', 'fuzz', 'tools', 'types', 'wasm', 'native', 'bin', 'docs'];
@@ -24,6 +32,7 @@ const problems = [
     LINES_MAX,
     LONG_FILES,
   ),
+  ...findStateWrites(files, STATE_KEEPERS, STATE_WRITERS),
   ...files.flatMap(findUnfinished),
   // A test of the rules holds dead links on purpose.
   ...files

@@ -15,6 +15,32 @@ export function parseCount(text: string): number {
   return value;
 }
 
+const MS_OF_UNIT: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** A time such as `500ms`, `30s`, `15m`, `2h` or `1d`, in milliseconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('Write a time with its unit: 500ms, 30s, 15m, 2h, 1d.');
+  return Number(match[1]) * (MS_OF_UNIT[match[2] as string] as number);
+}
+
+/** `HOST:PORT`, or `[ADDRESS]:PORT` of IPv6. */
+export function parseAddress(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 0xffff) {
+    throw new InvalidArgumentError('Write HOST:PORT, such as 127.0.0.1:5454; port 0 takes a free one.');
+  }
+  return { host, port };
+}
+
 export function parseLsnOption(text: string): Lsn {
   try {
     return parseLsn(text);

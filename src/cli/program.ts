@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { registerPageDiff } from './commands/page-diff.ts';
 import { registerPageShow } from './commands/page-show.ts';
+import { registerProposer } from './commands/proposer.ts';
+import { registerSafekeeper } from './commands/safekeeper.ts';
 import { registerVersion } from './commands/version.ts';
 import { registerWalDump } from './commands/wal-dump.ts';
 import { registerWalGrep } from './commands/wal-grep.ts';
@@ -30,6 +32,9 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
     .addHelpText('after', '\nExit codes: docs/exit-codes.md');
 
   registerVersion(program, context);
+  registerSafekeeper(program, context);
+  const proposer = program.command('proposer').description("take a server's WAL to safekeepers");
+  registerProposer(proposer, context);
   const wal = program.command('wal').description("look into PostgreSQL's WAL");
   registerWalDump(wal, context);
   registerWalVerify(wal, context);

@@ -122,7 +122,27 @@ function readTermHistory(reader: BigEndianReader): TermHistory {
 }
 
 /** Tag 1, generation 4, term 8, four LSNs of 8. */
-const APPEND_HEADER_BYTES: number = 1 + 4 + 8 + 4 * 8;
+export const APPEND_HEADER_BYTES: number = 1 + 4 + 8 + 4 * 8;
+
+/** Writes all of an append but its WAL, which is to follow: for who sends that without a copy. */
+export function writeAppendHeader(
+  view: DataView,
+  offset: number,
+  append: Omit<AppendRequest, 'kind' | 'wal'>,
+): void {
+  view.setUint8(offset, TAG_APPEND);
+  view.setUint32(offset + 1, append.generation);
+  writeU64(view, offset + 5, append.term);
+  writeU64(view, offset + 13, append.beginLsn);
+  writeU64(view, offset + 21, append.endLsn);
+  writeU64(view, offset + 29, append.commitLsn);
+  writeU64(view, offset + 37, append.truncateLsn);
+}
+
+function writeU64(view: DataView, offset: number, value: number): void {
+  view.setUint32(offset, Math.floor(value / 0x1_0000_0000));
+  view.setUint32(offset + 4, value % 0x1_0000_0000);
+}
 
 export function encodeProposerMessage(message: ProposerMessage): Uint8Array {
   switch (message.kind) {
@@ -141,17 +161,12 @@ export function encodeProposerMessage(message: ProposerMessage): Uint8Array {
       writeTermHistory(writer.u64(message.startStreamingAt), message.termHistory);
       return writer.take();
     }
-    case 'append-request':
-      return new BigEndianWriter(APPEND_HEADER_BYTES + message.wal.length)
-        .u8(TAG_APPEND)
-        .u32(message.generation)
-        .u64(message.term)
-        .u64(message.beginLsn)
-        .u64(message.endLsn)
-        .u64(message.commitLsn)
-        .u64(message.truncateLsn)
-        .put(message.wal)
-        .take();
+    case 'append-request': {
+      const bytes = new Uint8Array(APPEND_HEADER_BYTES + message.wal.length);
+      writeAppendHeader(new DataView(bytes.buffer), 0, message);
+      bytes.set(message.wal, APPEND_HEADER_BYTES);
+      return bytes;
+    }
   }
 }
 

@@ -15,12 +15,39 @@ export interface Files {
   open(path: string): Promise<ReadableFile>;
   /** Makes a file that was not there before, with this content. Does not wait until it is safe on the disk. */
   create(path: string, content: Uint8Array): Promise<void>;
+  /**
+   * Opens a regular file for reading and writing, and makes an empty one where there is none. That the file exists is
+   * durable only after `syncDirectory`. The caller closes it.
+   */
+  openForUpdate(path: string): Promise<UpdatableFile>;
+  /** Gives a file or directory another name in the same file system, in place of what may have had that name. */
+  rename(from: string, to: string): Promise<void>;
+  /** Gives a file a second name in the same file system. FILE_EXISTS where something has that name. */
+  link(from: string, to: string): Promise<void>;
+  /** Removes one file. Open ones stay readable to who has them open. */
+  remove(path: string): Promise<void>;
+  /** Makes a directory and those above it. It may be there already. Does not wait until it is safe on the disk. */
+  makeDirectory(path: string): Promise<void>;
+  /** Removes a directory with all that is in it. It may be gone already. */
+  removeDirectory(path: string): Promise<void>;
+  /** On return the names in this directory are durable: what was made, renamed and removed in it before. */
+  syncDirectory(path: string): Promise<void>;
+  /** Of the file system that holds the path. */
+  space(path: string): Promise<FileSystemSpace>;
+}
+
+export interface FileSystemSpace {
+  readonly capacityBytes: number;
+  /** What this account may still use. */
+  readonly availableBytes: number;
 }
 
 export interface FileStatus {
   /** `other` are pipes, sockets and devices, which cannot be read at a position. */
   readonly kind: 'file' | 'directory' | 'other';
   readonly sizeBytes: number;
+  /** When its content last changed: milliseconds since 1970-01-01 UTC. */
+  readonly modifiedMs: number;
 }
 
 export interface ReadableFile extends AsyncDisposable {
@@ -34,4 +61,25 @@ export interface ReadableFile extends AsyncDisposable {
   read(target: Uint8Array, start: number, length: number, position: number): Promise<number>;
   /** Lets go of the file. May be called again. */
   close(): Promise<void>;
+}
+
+/**
+ * A file that is open for reading and writing.
+ *
+ * When a `sync` has failed, nobody knows what of the writes before it is on the disk, and a further `sync` may lie (the
+ * operating system forgets what it could not write): the owner must close the file and find out by reading it anew
+ * what it holds, and must not report anything as durable before.
+ */
+export interface UpdatableFile extends ReadableFile {
+  /**
+   * Writes now, in this call, into the operating system's cache: a microsecond for small pieces, so use it on hot
+   * paths for at most some 128 KiB. Durable only after `sync`. A failed write may have written any part of it.
+   */
+  writeNow(source: Uint8Array, start: number, length: number, position: number): void;
+  /** As `writeNow`, without holding up the event loop. `source` must not change before it resolves. */
+  write(source: Uint8Array, start: number, length: number, position: number): Promise<void>;
+  /** Cuts the file, or extends it by zeros (which take no space yet). */
+  resize(sizeBytes: number): Promise<void>;
+  /** On return all that had been written before the call is durable, with the file's size. */
+  sync(): Promise<void>;
 }

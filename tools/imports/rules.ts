@@ -10,15 +10,20 @@ interface Part {
   readonly may: readonly string[];
   /** Said after "may import only …". */
   readonly because: string;
-  /** Whether it may import npm packages. */
-  readonly packages: boolean;
+  /** Whether it may import npm packages, or which. */
+  readonly packages: boolean | readonly string[];
 }
 
 const PURE = ['base', 'postgres', 'redo', 'contracts'];
-const SERVICE = [...PURE, 'io', 'observe'];
+const SERVICE = [...PURE, 'io', 'observe', 'libpq', 'http', 'status'];
 const SERVICES_MEET = 'services never import one another: they meet in contracts';
 
-const part = (name: string, may: readonly string[], packages: boolean, because: string): Part => ({
+const part = (
+  name: string,
+  may: readonly string[],
+  packages: boolean | readonly string[],
+  because: string,
+): Part => ({
   folder: `src/${name}`,
   may: may.map((other) => `src/${other}`),
   because,
@@ -32,7 +37,7 @@ export const PARTS: readonly Part[] = [
   part(
     'contracts',
     ['postgres', 'base'],
-    false,
+    ['zod'],
     'contracts are what one program says to another, with no program in it',
   ),
   part('io', ['base'], true, 'the doors know nothing of who walks through them'),
@@ -49,6 +54,24 @@ export const PARTS: readonly Part[] = [
     'a real side of the doors implements their interfaces, and nothing else',
   ),
   part('observe', ['io', 'base'], true, 'logs, metrics and traces are used by all services and know none'),
+  part(
+    'libpq',
+    ['postgres', 'base', 'io', 'observe'],
+    false,
+    "it speaks PostgreSQL's protocol over the sockets door, for all services alike",
+  ),
+  part(
+    'http',
+    ['base', 'contracts', 'io', 'observe'],
+    true,
+    'it carries requests and checks tokens for all services alike, and knows none',
+  ),
+  part(
+    'status',
+    ['base', 'postgres', 'contracts', 'io', 'observe', 'libpq'],
+    false,
+    "it follows safekeepers' status streams for all services alike, and knows none",
+  ),
   part('proposer', SERVICE, true, SERVICES_MEET),
   part('safekeeper', SERVICE, true, SERVICES_MEET),
   part('control', SERVICE, true, SERVICES_MEET),
@@ -85,7 +108,7 @@ export const PARTS: readonly Part[] = [
   ),
   part(
     'cli',
-    [...PURE, 'io', 'observe'],
+    [...PURE, 'io', 'observe', 'http'],
     true,
     'the command line speaks to services or starts their main.ts',
   ),
@@ -112,7 +135,7 @@ export const PURE_BUILTINS = ['node:buffer', 'node:events', 'node:path', 'node:u
 /** Built-in modules that are pure in what we use of them, and where they have a place. */
 export const BUILTINS_BY_PART: Readonly<Record<string, readonly string[]>> = {
   'node:zlib': ['src/postgres', 'src/pageserver'],
-  'node:crypto': ['src/base', 'src/postgres'],
+  'node:crypto': ['src/base', 'src/postgres', 'src/safekeeper'],
 };
 
 /** Exports of otherwise pure built-in modules that are not. */

@@ -43,6 +43,8 @@ describe('directions', () => {
     ['src/index.ts', './pageserver/timeline.ts', /the library starts services/],
     ['test/a.ts', '../src/base/lsn.test.ts', /nothing imports a test/],
     ['src/redo/heap.ts', 'pg', /imports the package pg: redo stands on no package/],
+    ['src/contracts/a.ts', 'hono', /imports the package hono: contracts stands on no package but zod/],
+    ['src/http/app.ts', '../safekeeper/timeline.ts', /http may import only .* and knows none/],
   ];
   test.each(refused)('%s may not import %s', (path, target, reason) => {
     expect(problemOf(path, `import { a } from '${target}';`)).toMatch(reason);
@@ -50,6 +52,9 @@ describe('directions', () => {
 
   const allowed: [path: string, target: string][] = [
     ['src/base/a.ts', './lsn.ts'],
+    ['src/contracts/a.ts', 'zod'],
+    ['src/http/app.ts', 'hono'],
+    ['src/safekeeper/http/routes.ts', '../../http/app.ts'],
     ['src/redo/heap.ts', '../postgres/page/page.ts'],
     ['src/compute/start.ts', '../proposer/drive.ts'],
     ['src/pageserver/timeline.ts', './upkeep/flush.ts'],

@@ -116,8 +116,11 @@ function verifyBuiltin(path: string, target: string, names: readonly string[]): 
 
 function verifyPackage(path: string, target: string): string | undefined {
   const own = partOf(path);
-  if (own === undefined || own.packages) return undefined;
-  return `imports the package ${target}: ${short(own.folder)} stands on no package: ${own.because}`;
+  if (own === undefined || own.packages === true) return undefined;
+  const allowed = own.packages === false ? [] : own.packages;
+  if (allowed.includes(target)) return undefined;
+  const most = allowed.length === 0 ? 'no package' : `no package but ${allowed.join(', ')}`;
+  return `imports the package ${target}: ${short(own.folder)} stands on ${most}: ${own.because}`;
 }
 
 function verifyGlobals(file: ScannedFile): string[] {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { findDeadLinks, findLongFiles, findStaleNames, findUnfinished } from './rules.ts';
+import { findDeadLinks, findLongFiles, findStaleNames, findStateWrites, findUnfinished } from './rules.ts';
 
 describe('unfinished work', () => {
   test.each(['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX'])('%s is found', (mark) => {
@@ -31,6 +31,40 @@ describe('long files', () => {
     expect(findLongFiles([], 10, { 'src/gone.ts': 'one table' })).toEqual([
       expect.stringMatching(/^src\/gone\.ts: /),
     ]);
+  });
+});
+
+describe('VF-02: state files are written in one way', () => {
+  const find = (path: string, text: string, exceptions = {}) =>
+    findStateWrites([{ path, text }], ['src/safekeeper'], exceptions);
+
+  test.each([
+    'await files.create(path, content);',
+    'await this.#files.create(path, content);',
+    'await this.#stateFiles\n  .create(path, content);',
+    'await doors.files?.rename(a, b);',
+    'await door\n.rename(a, b);',
+    'await files.link(a, b);',
+  ])('VF-02: %s is found', (text) => {
+    expect(find('src/safekeeper/a.ts', `\n${text}`)).toEqual([
+      expect.stringMatching(/^src\/safekeeper\/a\.ts:[23]: calls .*: state files are written by replaceFile/),
+    ]);
+  });
+
+  test.each([
+    ['src/safekeeper/a.ts', 'await replaceFile(files, directory, name, content); Timeline.create(files);'],
+    ['src/safekeeper/a.ts', 'await files.openForUpdate(path); renamed(a); files.created(b);'],
+    ['src/safekeeper/a.test.ts', 'await files.create(path, content);'],
+    ['src/cli/a.ts', 'await files.create(path, content);'],
+    ['src/io/replace-file.ts', 'await files.rename(a, b);'],
+  ])('VF-02: %s may: %s', (path, text) => {
+    expect(find(path, text)).toEqual([]);
+  });
+
+  test('VF-02: an exception holds as long as it is needed', () => {
+    const exceptions = { 'src/safekeeper/a.ts': 'whole directories' };
+    expect(find('src/safekeeper/a.ts', 'files.rename(a, b);', exceptions)).toEqual([]);
+    expect(find('src/safekeeper/a.ts', '', exceptions)).toEqual([expect.stringMatching(/any more/)]);
   });
 });
 

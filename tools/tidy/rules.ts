@@ -48,6 +48,46 @@ export function findLongFiles(
   return problems;
 }
 
+/**
+ * Calls that put a file in its place, which only replaceFile does in an order that outlasts a crash. `create` is the
+ * name of many methods: it counts where it is called on what is named after files.
+ */
+const STATE_WRITE = /\b\w*files\b\s*\??\.\s*create\s*\(|\.\s*(?:rename|link)\s*\(/gi;
+
+/**
+ * Finds where a service would write a state file in another way than replaceFile, and exceptions that are none any
+ * more (VF-02).
+ * @param keepers folders of the services that the rule is for
+ * @param exceptions path of each file that may, with the reason
+ */
+export function findStateWrites(
+  files: readonly TextFile[],
+  keepers: readonly string[],
+  exceptions: Readonly<Record<string, string>>,
+): string[] {
+  const problems: string[] = [];
+  const writers = new Set<string>();
+  for (const file of files) {
+    if (file.path.endsWith('.test.ts')) continue;
+    if (!keepers.some((folder) => file.path.startsWith(`${folder}/`))) continue;
+    // A call may be spread over lines.
+    for (const { 0: call, index } of file.text.matchAll(STATE_WRITE)) {
+      writers.add(file.path);
+      if (exceptions[file.path] !== undefined) continue;
+      const line = file.text.slice(0, index).split('\n').length;
+      problems.push(
+        `${file.path}:${line}: calls ${call.replace(/\s/g, '')}…): state files are written by replaceFile of ` +
+          'src/io/replace-file.ts; what is no state file is listed in tools/tidy/state-writers.ts with a reason',
+      );
+    }
+  }
+  for (const path of Object.keys(exceptions)) {
+    if (!writers.has(path))
+      problems.push(`${path}: puts no file in its place any more: take it off tools/tidy/state-writers.ts`);
+  }
+  return problems;
+}
+
 const LINK = /\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)/g;
 const MENTION = /(?<![\w/.-])docs\/[\w./-]*\w\.\w+/g;
 

@@ -1,78 +1,93 @@
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
+import { describeFiles } from '../../../test/conformance/files.ts';
+import { expectRefusal, runForReal } from '../../../test/conformance/world.ts';
 import { run } from '../../../test/support/cluster-template.ts';
-import { VarveError } from '../../base/errors.ts';
+import { toFileError } from './file-errors.ts';
 import { nodeFiles } from './files.ts';
+
+describeFiles('Node.js', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'varve-files-'));
+  return {
+    files: nodeFiles,
+    directory,
+    run: runForReal,
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true }),
+  };
+});
 
 const directory = mkdtempSync(join(tmpdir(), 'varve-files-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const file = join(directory, 'file');
-writeFileSync(file, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
-const pipe = join(directory, 'pipe');
-await run('mkfifo', [pipe]);
-symlinkSync('circle', join(directory, 'circle'));
-
-async function refusal(action: Promise<unknown>): Promise<unknown> {
-  const error = await action.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof VarveError)) throw new Error(`no VarveError: ${String(error)}`);
-  return [error.kind, error.code, error.place.file];
-}
-
-test('reads ranges, and fewer bytes only at the end', async () => {
-  await using opened = await nodeFiles.open(file);
-  expect(opened.sizeBytes).toBe(8);
-  const target = new Uint8Array(10).fill(99);
-  expect(await opened.read(target, 1, 3, 2)).toBe(3);
-  expect([...target.subarray(0, 5)]).toEqual([99, 3, 4, 5, 99]);
-  expect(await opened.read(target, 0, 10, 5)).toBe(3);
-  expect([...target.subarray(0, 4)]).toEqual([6, 7, 8, 5]);
-  expect(await opened.read(target, 0, 10, 8)).toBe(0);
-});
-
-test('a closed file may be closed again', async () => {
-  const opened = await nodeFiles.open(file);
-  await opened.close();
-  await expect(opened.close()).resolves.toBeUndefined();
-});
-
-test('lists names in order, and tells kinds', async () => {
-  expect(await nodeFiles.list(directory)).toEqual(['circle', 'file', 'pipe']);
-  expect(await nodeFiles.stat(file)).toEqual({ kind: 'file', sizeBytes: 8 });
-  expect(await nodeFiles.stat(directory)).toMatchObject({ kind: 'directory' });
-  expect(await nodeFiles.stat(pipe)).toMatchObject({ kind: 'other' });
-});
-
-test('refusals say what is wrong and where', async () => {
-  const nowhere = join(directory, 'nowhere');
-  expect(await refusal(nodeFiles.open(nowhere))).toEqual(['not-found', 'FILE_NOT_FOUND', nowhere]);
-  expect(await refusal(nodeFiles.stat(nowhere))).toEqual(['not-found', 'FILE_NOT_FOUND', nowhere]);
-  expect(await refusal(nodeFiles.list(nowhere))).toEqual(['not-found', 'FILE_NOT_FOUND', nowhere]);
-  expect(await refusal(nodeFiles.list(file))).toEqual(['bad-request', 'NOT_A_DIRECTORY', file]);
-  expect(await refusal(nodeFiles.open(`${file}/x`))).toEqual(['bad-request', 'NOT_A_DIRECTORY', `${file}/x`]);
-  expect(await refusal(nodeFiles.open(directory))).toEqual(['bad-request', 'IS_A_DIRECTORY', directory]);
+test('a circle of links is refused', async () => {
   const circle = join(directory, 'circle');
-  expect(await refusal(nodeFiles.open(circle))).toEqual(['bad-request', 'BAD_PATH', circle]);
+  symlinkSync('circle', circle);
+  await expectRefusal(nodeFiles.open(circle), 'bad-request', 'BAD_PATH');
+  await expectRefusal(nodeFiles.openForUpdate(circle), 'bad-request', 'BAD_PATH');
 });
 
 test('a pipe is refused and not waited for', async () => {
-  expect(await refusal(nodeFiles.open(pipe))).toEqual(['bad-request', 'BAD_PATH', pipe]);
+  const pipe = join(directory, 'pipe');
+  await run('mkfifo', [pipe]);
+  await expectRefusal(nodeFiles.open(pipe), 'bad-request', 'BAD_PATH');
+  await expectRefusal(nodeFiles.openForUpdate(pipe), 'bad-request', 'BAD_PATH');
+  expect(await nodeFiles.stat(pipe)).toMatchObject({ kind: 'other' });
 });
 
-test('creates files, and replaces none', async () => {
-  const created = join(directory, 'created');
-  await nodeFiles.create(created, Uint8Array.of(1, 2));
-  expect([...readFileSync(created)]).toEqual([1, 2]);
-  expect(await refusal(nodeFiles.create(created, Uint8Array.of(3)))).toEqual([
-    'conflict',
-    'FILE_EXISTS',
-    created,
-  ]);
-  expect([...readFileSync(created)]).toEqual([1, 2]);
-  rmSync(created);
+test('a link to a directory is not removed as if it were one', async () => {
+  await nodeFiles.makeDirectory(join(directory, 'target/in'));
+  symlinkSync('target', join(directory, 'link'));
+  await expectRefusal(nodeFiles.removeDirectory(join(directory, 'link')), 'bad-request', 'NOT_A_DIRECTORY');
+  expect(await nodeFiles.list(join(directory, 'target'))).toEqual(['in']);
 });
+
+test('files and directories are for the account alone', async () => {
+  await nodeFiles.makeDirectory(join(directory, 'private'));
+  await using _file = await nodeFiles.openForUpdate(join(directory, 'private/file'));
+  expect(statSync(join(directory, 'private')).mode & 0o777).toBe(0o700);
+  expect(statSync(join(directory, 'private/file')).mode & 0o777).toBe(0o600);
+});
+
+test('a full disk is reported in the words of the system', () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+  expect(toFileError('/a', full)).toMatchObject({
+    kind: 'unavailable',
+    code: 'FILE_IO',
+    reason: 'ENOSPC: no space left on device, write',
+    place: { file: '/a' },
+    cause: full,
+  });
+});
+
+test('what is no failure of the system stays what it is', () => {
+  const bug = new TypeError('a bug');
+  expect(toFileError('/a', bug)).toBe(bug);
+  const wrongArgument = Object.assign(new RangeError('out of range'), { code: 'ERR_OUT_OF_RANGE' });
+  expect(toFileError('/a', wrongArgument)).toBe(wrongArgument);
+});
+
+// A limit on the size of files lets a write end short, and the one for the rest fail: as a disk that becomes full.
+test.each(['write', 'writeNow'])(
+  '%s goes on after a short write, and fails with what fails',
+  async (method) => {
+    const path = join(directory, `limited-${method}`);
+    const module = JSON.stringify(fileURLToPath(new URL('files.ts', import.meta.url)));
+    const program = `
+    import { nodeFiles } from ${module};
+    process.on('SIGXFSZ', () => undefined);
+    const file = await nodeFiles.openForUpdate(${JSON.stringify(path)});
+    try {
+      await file.${method}(new Uint8Array(100_000).fill(7), 0, 100_000, 0);
+    } catch (error) {
+      console.log(error.kind, error.code, error.reason.split(',')[0]);
+    }
+    await file.close();`;
+    const limit = ['--fsize=10000', process.execPath, '--input-type=module', '--eval', program];
+    expect(await run('prlimit', limit)).toBe('unavailable FILE_IO EFBIG: file too large\n');
+    expect(readFileSync(path)).toEqual(Buffer.alloc(10_000, 7));
+  },
+);

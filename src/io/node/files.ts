@@ -1,97 +1,91 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, stat, writeFile } from 'node:fs/promises';
-import { BadRequestError, type ErrorKind, VarveError } from '../../base/errors.ts';
-import type { FileStatus, Files, ReadableFile } from '../files.ts';
+import { close, constants, fstat, open } from 'node:fs';
+import * as promises from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { BadRequestError } from '../../base/errors.ts';
+import type { FileStatus, Files } from '../files.ts';
+import { translate } from './file-errors.ts';
+import { OpenFile } from './open-file.ts';
 
-/** What the operating system's refusals mean to whoever asked. All others are FILE_IO. */
-const REFUSALS: Readonly<Record<string, readonly [ErrorKind, string, string]>> = {
-  ENOENT: ['not-found', 'FILE_NOT_FOUND', 'there is no such file or directory'],
-  ENOTDIR: ['bad-request', 'NOT_A_DIRECTORY', 'a part of the path is not a directory'],
-  EISDIR: ['bad-request', 'IS_A_DIRECTORY', 'this is a directory'],
-  ENAMETOOLONG: ['bad-request', 'BAD_PATH', 'the path is too long'],
-  ELOOP: ['bad-request', 'BAD_PATH', 'symbolic links lead in a circle'],
-  EEXIST: ['conflict', 'FILE_EXISTS', 'this exists already'],
-  EACCES: ['precondition', 'PERMISSION_DENIED', 'the permission for this is missing'],
-  EPERM: ['precondition', 'PERMISSION_DENIED', 'the permission for this is missing'],
-};
+/** What Varve makes is for its account alone, as in PostgreSQL (file_perm.h, pg_file_create_mode). */
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
 
-/** Turns what Node.js throws into the door's errors. */
-async function translate<Result>(path: string, action: () => Promise<Result>): Promise<Result> {
-  try {
-    return await action();
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-    // A failed system call has a code that begins so. Anything else is a bug or is ours, and stays what it is.
-    if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw error;
-    const [kind, stable, reason] = REFUSALS[code] ?? ['unavailable', 'FILE_IO', (error as Error).message];
-    throw new VarveError(kind, stable, reason, { file: path }, error);
-  }
-}
+const openDescriptor = promisify(open);
+const closeDescriptor = promisify(close);
+const statusOfDescriptor = promisify(fstat);
 
 const kindOf = (entry: { isFile(): boolean; isDirectory(): boolean }): FileStatus['kind'] => {
   if (entry.isFile()) return 'file';
   return entry.isDirectory() ? 'directory' : 'other';
 };
 
-class NodeFile implements ReadableFile {
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly #handle: FileHandle;
-
-  constructor(path: string, sizeBytes: number, handle: FileHandle) {
-    this.path = path;
-    this.sizeBytes = sizeBytes;
-    this.#handle = handle;
-  }
-
-  async read(target: Uint8Array, start: number, length: number, position: number): Promise<number> {
-    let done = 0;
-    while (done < length) {
-      const { bytesRead } = await translate(this.path, () =>
-        this.#handle.read(target, start + done, length - done, position + done),
-      );
-      if (bytesRead === 0) break;
-      done += bytesRead;
+async function openRegularFile(path: string, flags: number): Promise<OpenFile> {
+  // Without O_NONBLOCK, opening a named pipe would wait for somebody at its other end.
+  const descriptor = await openDescriptor(path, flags | constants.O_NONBLOCK, FILE_MODE);
+  try {
+    const status = await statusOfDescriptor(descriptor);
+    if (status.isDirectory()) {
+      throw new BadRequestError('IS_A_DIRECTORY', 'this is a directory', { file: path });
     }
-    return done;
+    if (!status.isFile()) throw new BadRequestError('BAD_PATH', 'this is not a regular file', { file: path });
+    return new OpenFile(path, status.size, descriptor);
+  } catch (error) {
+    await closeDescriptor(descriptor);
+    throw error;
   }
+}
 
-  async close(): Promise<void> {
-    await translate(this.path, () => this.#handle.close());
+async function removeDirectory(path: string): Promise<void> {
+  let isDirectory: boolean;
+  try {
+    isDirectory = (await promises.lstat(path)).isDirectory();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
   }
+  if (!isDirectory) throw new BadRequestError('NOT_A_DIRECTORY', 'this is not a directory', { file: path });
+  await promises.rm(path, { recursive: true, force: true });
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
+async function syncDirectory(path: string): Promise<void> {
+  await using handle = await promises.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  await handle.sync();
 }
 
 /** The real side of the files door. */
 export const nodeFiles: Files = {
   stat: (path) =>
     translate(path, async () => {
-      const status = await stat(path);
-      return { kind: kindOf(status), sizeBytes: status.size };
+      const status = await promises.stat(path);
+      return { kind: kindOf(status), sizeBytes: status.size, modifiedMs: status.mtimeMs };
     }),
 
-  list: (directory) => translate(directory, async () => (await readdir(directory)).sort()),
+  list: (directory) => translate(directory, async () => (await promises.readdir(directory)).sort()),
 
-  open: (path) =>
+  open: (path) => translate(path, () => openRegularFile(path, constants.O_RDONLY)),
+
+  create: (path, content) => translate(path, () => promises.writeFile(path, content, { flag: 'wx' })),
+
+  openForUpdate: (path) => translate(path, () => openRegularFile(path, constants.O_RDWR | constants.O_CREAT)),
+
+  rename: (from, to) => translate(from, () => promises.rename(from, to)),
+
+  link: (from, to) => translate(to, () => promises.link(from, to)),
+
+  remove: (path) => translate(path, () => promises.unlink(path)),
+
+  makeDirectory: (path) =>
     translate(path, async () => {
-      // Without O_NONBLOCK, opening a named pipe would wait for somebody to write into it.
-      const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-      try {
-        const status = await handle.stat();
-        if (status.isDirectory()) {
-          throw new BadRequestError('IS_A_DIRECTORY', 'this is a directory', { file: path });
-        }
-        if (!status.isFile())
-          throw new BadRequestError('BAD_PATH', 'this is not a regular file', { file: path });
-        return new NodeFile(path, status.size, handle);
-      } catch (error) {
-        await handle.close();
-        throw error;
-      }
+      await promises.mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
     }),
 
-  create: (path, content) => translate(path, () => writeFile(path, content, { flag: 'wx' })),
+  removeDirectory: (path) => translate(path, () => removeDirectory(path)),
+
+  syncDirectory: (path) => translate(path, () => syncDirectory(path)),
+
+  space: (path) =>
+    translate(path, async () => {
+      const { bsize, blocks, bavail } = await promises.statfs(path);
+      return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize };
+    }),
 };

@@ -105,6 +105,72 @@ describe('regular messages', () => {
     expect(cutter.bytes).toBe(chunk);
   });
 
+  test("a body that was taken is nobody else's from then on, wherever it lay", () => {
+    const lengths = [300_000, 5, 0, 131_072, 131_072, 40];
+    const messages = lengths.map((length, index) => ({
+      tag: 0x64,
+      body: Array.from({ length }, (_, at) => (at * 7 + index) & 0xff),
+    }));
+    const stream = encode(messages);
+    for (const size of [1000, 65_536, stream.length]) {
+      const cutter = new FrameCutter({ limits, form: 'regular' });
+      const taken: Uint8Array[] = [];
+      for (let position = 0; position < stream.length; position += size) {
+        // As with a socket: each chunk is memory of its own.
+        const chunk = Uint8Array.from(stream.subarray(position, position + size));
+        cutter.feed(chunk);
+        while (cutter.next()) {
+          const body = cutter.takeBody();
+          taken.push(body);
+          // Short ones are copied, so that they keep no chunk.
+          const isView = body.buffer === cutter.bytes.buffer;
+          expect(isView).toBe(body.length > 40);
+          if (isView) expect(body.byteOffset).toBe(cutter.bytes.byteOffset + cutter.bodyOffset);
+          if (isView && cutter.bytes === chunk) expect(cutter.isChunkTaken).toBe(true);
+        }
+      }
+      expect(cutter.restLength).toBe(0);
+      expect(
+        taken.map((body) => Buffer.from(body).equals(Buffer.from(messages[taken.indexOf(body)]!.body))),
+      ).toEqual(lengths.map(() => true));
+    }
+  });
+
+  test('a WAL message over two chunks is copied once: its buffer never grows', () => {
+    const stream = encode([{ tag: 0x64, body: Array.from({ length: 131_072 }, () => 1) }]);
+    const cutter = new FrameCutter({ limits, form: 'regular' });
+    cutter.feed(stream, 0, 65_536);
+    expect(cutter.next()).toBe(false);
+    cutter.feed(stream, 65_536);
+    expect(cutter.next()).toBe(true);
+    const { buffer } = cutter.bytes;
+    expect(buffer.byteLength).toBeLessThan(stream.length + 16_384);
+    expect(Buffer.from(cutter.takeBody()).equals(stream.subarray(5))).toBe(true);
+  });
+
+  test('the memory of a long body that was given back serves for the next one, and only then', () => {
+    const stream = encode([0, 1, 2].map((byte) => ({ tag: 0x64, body: new Array(131_072).fill(byte) })));
+    const cutter = new FrameCutter({ limits, form: 'regular' });
+    const bodies: Uint8Array[] = [];
+    for (let position = 0; position < stream.length; position += 65_536) {
+      cutter.feed(stream, position, Math.min(position + 65_536, stream.length));
+      while (cutter.next()) {
+        const body = cutter.takeBody();
+        bodies.push(body);
+        if (bodies.length !== 2) continue;
+        cutter.giveBackBody(body.subarray(100, 200));
+        // Once is enough, and memory of somebody else is not taken.
+        cutter.giveBackBody(body);
+        cutter.giveBackBody(stream);
+      }
+    }
+    const buffers = bodies.map(({ buffer }) => buffer);
+    expect(buffers[2]).toBe(buffers[1]);
+    expect(buffers[1]).not.toBe(buffers[0]);
+    expect(bodies[0]?.every((byte) => byte === 0)).toBe(true);
+    expect(bodies[2]?.every((byte) => byte === 2)).toBe(true);
+  });
+
   test('what is missing at the end can be told', () => {
     const cutter = new FrameCutter({ limits, form: 'regular' });
     cutter.feed(bytesOf('d', 0, 0, 0, 9, 1));

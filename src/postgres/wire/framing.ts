@@ -1,5 +1,6 @@
 import { copyBytes } from '../../base/bytes.ts';
 import { AssertionError, BadRequestError } from '../../base/errors.ts';
+import { BodyPool } from './body-pool.ts';
 import { formatTag, ProtocolError } from './wire-error.ts';
 
 /** Tag and length word of a regular message. */
@@ -13,9 +14,9 @@ export const STARTUP_TAG = 0;
 export const DIRECT_TLS_TAG = 0x16;
 
 const LENGTH_BYTES = 4;
-/** What is kept of a cut message begins with this much, and grows as bytes arrive, never on a mere announcement. */
+/** What is kept of a cut message begins with this much. A long one grows as bytes arrive, never on an announcement. */
 const KEPT_BYTES_MIN = 4096;
-/** A larger buffer is let go of after the message that needed it. */
+/** A larger buffer is let go of after the message that needed it; up to this much is also taken at once for a cut one. */
 const KEPT_BYTES_IDLE_MAX = 256 * 1024;
 /** For messages whose length has a natural bound (PQ_SMALL_MESSAGE_LIMIT of libpq.h). */
 export const SMALL_BODY_BYTES_MAX = 10_000;
@@ -39,6 +40,12 @@ export function makeBodyLimits(small: string, large: string, largeBytesMax: numb
   for (const tag of large) limits[tag.charCodeAt(0)] = largeBytesMax;
   return limits;
 }
+
+/** A shorter body that lies in a chunk is copied when it is taken: it should not keep the chunk. */
+const TAKEN_BYTES_MIN = 8 * 1024;
+
+/** Of all connections of this thread. */
+const pool = new BodyPool();
 
 const EMPTY = new Uint8Array(0);
 const EMPTY_VIEW = new DataView(EMPTY.buffer);
@@ -89,6 +96,7 @@ export class FrameCutter {
   #keptLength = 0;
   /** The kept bytes are the message that `next` has shown last. */
   #isKeptShown = false;
+  #isChunkTaken = false;
   #failure: ProtocolError | undefined;
 
   constructor(options: FrameCutterOptions) {
@@ -107,6 +115,11 @@ export class FrameCutter {
     return this.#position;
   }
 
+  /** A body was taken that lies in the chunk that was fed last. */
+  get isChunkTaken(): boolean {
+    return this.#isChunkTaken;
+  }
+
   /** Offers the next bytes. They must stay as they are until `next` has returned false. */
   feed(chunk: Uint8Array, start = 0, end: number = chunk.length): void {
     if (this.#position < this.#end)
@@ -117,6 +130,7 @@ export class FrameCutter {
     }
     this.#position = start;
     this.#end = end;
+    this.#isChunkTaken = false;
   }
 
   /** Goes to the next message. False: there is no further whole one in what was fed. */
@@ -134,10 +148,40 @@ export class FrameCutter {
     }
     if (available < this.#headerBytes) return this.#continueKept();
     const total = this.#readTotal(this.#chunkView, position);
-    if (available < total) return this.#continueKept();
+    if (available < total) {
+      // Now that its length is known, it is kept where it fits whole.
+      this.#keep(total);
+      return false;
+    }
     this.#position = position + total;
     this.#show(this.#chunk, this.#chunkView, position, total);
     return true;
+  }
+
+  /**
+   * The body of the current message, for good: nobody writes into it any more. A long one costs no copy: a message that
+   * was cut takes the cutter's buffer along, and one that lies in a chunk is a view of that, which therefore has to be
+   * the caller's own. To be called once at most for a message; `bytes`, `bodyOffset` and `bodyLength` stay valid.
+   * Whoever has no more use for it may say so: see giveBackBody.
+   */
+  takeBody(): Uint8Array {
+    const end = this.bodyOffset + this.bodyLength;
+    const body = this.bytes.subarray(this.bodyOffset, end);
+    if (body.length < TAKEN_BYTES_MIN) return new Uint8Array(body);
+    if (this.#isKeptShown) {
+      this.#isKeptShown = false;
+      this.#keptLength = 0;
+      this.#kept = EMPTY;
+      this.#keptView = EMPTY_VIEW;
+    } else {
+      this.#isChunkTaken = true;
+    }
+    return body;
+  }
+
+  /** A body that was taken, or a part of it, is not looked at any more: its memory may serve for another one. */
+  giveBackBody(part: Uint8Array): void {
+    pool.giveBack(part);
   }
 
   /** The startup packet has been read: what follows has tags. */
@@ -246,7 +290,10 @@ export class FrameCutter {
   }
 
   #grow(needed: number, wanted: number): void {
-    const larger = new Uint8Array(Math.max(needed, KEPT_BYTES_MIN, Math.min(wanted, this.#kept.length * 2)));
+    // A WAL message over two chunks is then copied once, and an announcement still costs little.
+    const eager = wanted <= KEPT_BYTES_IDLE_MAX ? wanted : Math.min(wanted, this.#kept.length * 2);
+    const length = Math.max(needed, KEPT_BYTES_MIN, eager);
+    const larger = pool.take(length) ?? new Uint8Array(length);
     larger.set(this.#kept.subarray(0, this.#keptLength));
     this.#kept = larger;
     this.#keptView = new DataView(larger.buffer);

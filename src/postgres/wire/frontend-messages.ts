@@ -1,4 +1,4 @@
-import { type BodyLimits, makeBodyLimits } from './framing.ts';
+import { type BodyLimits, makeBodyLimits, SMALL_BODY_BYTES_MAX } from './framing.ts';
 import {
   bareMessage,
   type FormatCode,
@@ -10,9 +10,6 @@ import {
 } from './message-codec.ts';
 import type { MessageReader } from './message-reader.ts';
 import type { MessageWriter } from './message-writer.ts';
-
-/** auth.c, PG_MAX_AUTH_TOKEN_LENGTH. */
-const AUTHENTICATION_BODY_BYTES_MAX = 65_535;
 
 export type NamedObject = 'statement' | 'portal';
 
@@ -169,12 +166,13 @@ export function writeFrontendMessage(writer: MessageWriter, message: FrontendMes
 
 /** What a server lets its clients send. Queries, parameters and copied data may have `bodyBytesMax`. */
 export function frontendBodyLimits(bodyBytesMax: number): BodyLimits {
-  const limits = makeBodyLimits('XCDEHScf', 'QPBd', bodyBytesMax);
-  limits['p'.charCodeAt(0)] = AUTHENTICATION_BODY_BYTES_MAX;
-  return limits;
+  return makeBodyLimits('XCDEHScfp', 'QPBd', bodyBytesMax);
 }
 
-/** What a server lets a client send that has not proved yet who it is: nothing but that. */
+/**
+ * What a server lets a client send that has not proved yet who it is: nothing but that. Only Kerberos, which is not
+ * spoken here, needs more than a small message (auth.c, PG_MAX_AUTH_TOKEN_LENGTH).
+ */
 export function authenticationBodyLimits(): BodyLimits {
-  return makeBodyLimits('', 'p', AUTHENTICATION_BODY_BYTES_MAX);
+  return makeBodyLimits('p', '', SMALL_BODY_BYTES_MAX);
 }

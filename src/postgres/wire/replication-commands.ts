@@ -26,6 +26,10 @@ export type ReplicationCommand =
     }
   /** A safekeeper's own: flush and commit LSN. */
   | { readonly kind: 'TimelineStatus' }
+  /** A safekeeper's own: what another one must know to take its WAL. */
+  | { readonly kind: 'AcceptorState' }
+  /** A safekeeper's own: news of many timelines. */
+  | { readonly kind: 'StartStatusStream'; readonly version: number }
   | { readonly kind: 'TimelineHistory'; readonly timelineId: number }
   | { readonly kind: 'Show'; readonly name: string }
   /** Any `SET …`: clients send it on connecting, and it changes nothing here. */
@@ -157,6 +161,16 @@ function parseStartWalPush(reader: TokenReader): ReplicationCommand {
   };
 }
 
+function parseStartStatusStream(reader: TokenReader): ReplicationCommand {
+  const version = parseOptions(reader, ['version']).get('version');
+  if (version === undefined)
+    throw new CommandError('BAD_COMMAND', 'the version of the status stream is missing');
+  return {
+    kind: 'StartStatusStream',
+    version: parseWholeNumber(version, 0, 0xffff_ffff, 'version of the status stream'),
+  };
+}
+
 /** `(name='value', name 'value')`, or nothing. Each name may stand once, and only if it is known. */
 function parseOptions(reader: TokenReader, known: readonly string[]): Map<string, string> {
   const options = new Map<string, string>();
@@ -200,6 +214,8 @@ function parseKeyword(reader: TokenReader, text: string): ReplicationCommand {
   if (reader.takeKeyword('START_REPLICATION')) return parseStartReplication(reader);
   if (reader.takeKeyword('START_WAL_PUSH')) return parseStartWalPush(reader);
   if (reader.takeKeyword('TIMELINE_STATUS')) return { kind: 'TimelineStatus' };
+  if (reader.takeKeyword('ACCEPTOR_STATE')) return { kind: 'AcceptorState' };
+  if (reader.takeKeyword('START_STATUS_STREAM')) return parseStartStatusStream(reader);
   if (reader.takeKeyword('TIMELINE_HISTORY')) {
     return { kind: 'TimelineHistory', timelineId: parseTimelineId(reader.expect('number', 'a number')) };
   }
@@ -234,6 +250,10 @@ export function formatReplicationCommand(command: ReplicationCommand): string {
       return `START_WAL_PUSH (proto_version '${command.protocolVersion}', allow_timeline_creation '${command.allowTimelineCreation}')`;
     case 'TimelineStatus':
       return 'TIMELINE_STATUS';
+    case 'AcceptorState':
+      return 'ACCEPTOR_STATE';
+    case 'StartStatusStream':
+      return `START_STATUS_STREAM (version '${command.version}')`;
     case 'TimelineHistory':
       return `TIMELINE_HISTORY ${command.timelineId}`;
     case 'Show':

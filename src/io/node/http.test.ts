@@ -1,0 +1,74 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { expect, test } from 'vitest';
+import { describeHttp } from '../../../test/conformance/http.ts';
+import { runForReal } from '../../../test/conformance/world.ts';
+import { nodeHttp } from './http.ts';
+
+const reported: unknown[] = [];
+const http = nodeHttp((error) => reported.push(error));
+
+describeHttp('Node.js', async () => ({
+  http,
+  host: '127.0.0.1',
+  run: runForReal,
+  [Symbol.asyncDispose]: async () => undefined,
+}));
+
+async function talk(text: string, stopAt: (answer: string) => boolean): Promise<string> {
+  await using listener = await http.serve({
+    host: '127.0.0.1',
+    port: 0,
+    handler: async (request) => new Response(request.url),
+  });
+  const socket: Socket = connect({ ...listener.address });
+  let answer = '';
+  socket.setEncoding('utf8').on('data', (data: string) => {
+    answer += data;
+    if (stopAt(answer)) socket.destroy();
+  });
+  socket.write(text);
+  await once(socket, 'close');
+  return answer;
+}
+
+test.each([
+  ['a host that would change the path', 'GET /a HTTP/1.1\r\nHost: a/b?c=\r\n\r\n'],
+  ['a URL of a proxy', 'GET http://other/a HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ['a method that the Fetch standard forbids', 'TRACE /a HTTP/1.1\r\nHost: a\r\n\r\n'],
+  ['no HTTP', 'hello\r\n\r\n'],
+])('%s is refused', async (_what, text) => {
+  expect(await talk(text, () => false)).toMatch(/^HTTP\/1\.1 400 /);
+});
+
+test('a URL that looks like another host stays a path', async () => {
+  const answer = await talk('GET //other/a HTTP/1.1\r\nHost: a:1\r\n\r\n', (text) =>
+    text.endsWith('0\r\n\r\n'),
+  );
+  expect(answer).toContain('http://a:1//other/a');
+});
+
+test('a connection that says nothing does not hold up closing', async () => {
+  const listener = await http.serve({ host: '127.0.0.1', port: 0, handler: async () => new Response('ok') });
+  const socket = connect(listener.address as { host: string; port: number });
+  await once(socket, 'connect');
+  // Once the server answers somebody else, it has accepted this one as well.
+  const { port } = listener.address as { port: number };
+  await (await http.request(new Request(`http://127.0.0.1:${port}/`))).text();
+  socket.resume();
+  await Promise.all([once(socket, 'close'), listener.close()]);
+});
+
+test('what a handler throws is reported', async () => {
+  const bug = new Error('a bug');
+  await using listener = await http.serve({
+    host: '127.0.0.1',
+    port: 0,
+    handler: async () => {
+      throw bug;
+    },
+  });
+  const { port } = listener.address as { port: number };
+  expect((await http.request(new Request(`http://127.0.0.1:${port}/`))).status).toBe(500);
+  expect(reported.at(-1)).toBe(bug);
+});

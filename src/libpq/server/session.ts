@@ -1,0 +1,131 @@
+import type { BackendMessage } from '../../postgres/wire/backend-messages.ts';
+import { writeBackendMessage } from '../../postgres/wire/backend-messages.ts';
+import type { FrameCutter } from '../../postgres/wire/framing.ts';
+import { decodeFrontendMessage } from '../../postgres/wire/frontend-messages.ts';
+import { MessageWriter } from '../../postgres/wire/message-writer.ts';
+import { parseServiceOptions } from '../../postgres/wire/startup-options.ts';
+import { CommandError, formatTag, ProtocolError } from '../../postgres/wire/wire-error.ts';
+import { type CopyEnd, type CopyReceiver, CopyStream } from '../copy-stream.ts';
+import type { MessageChannel } from '../message-channel.ts';
+import { type QueryResult, writeQueryResult } from './result.ts';
+
+/** query_canceled: what PostgreSQL says of a COPY that its client gave up (copyfromparse.c, CopyGetData). */
+const SQLSTATE_QUERY_CANCELED = '57014';
+
+/** What a service does with the commands of its clients. */
+export interface SessionHandler<Identity> {
+  /**
+   * Carries a command out, and answers it: by sendResult, sendComplete or copyBoth. When the promise settles, nothing
+   * may use the session any more. An error that is rejected with is reported, and ends the connection if it is a
+   * ProtocolError, a ConnectionEndError, a bug, or if copying has begun.
+   */
+  query(session: Session<Identity>, sql: string): Promise<void>;
+}
+
+export interface SessionStart<Identity> {
+  /** Of the startup packet. */
+  readonly parameters: ReadonlyMap<string, string>;
+  readonly identity: Identity;
+  readonly isSecure: boolean;
+}
+
+/** A client that has been let in, as a handler sees it. */
+export class Session<Identity> {
+  /** Address of the client, for logs. */
+  readonly peer: string;
+  /** Of the startup packet. */
+  readonly parameters: ReadonlyMap<string, string>;
+  /** Whom the client proved to be; undefined where everybody is let in. */
+  readonly identity: Identity;
+  /** Over TLS. */
+  readonly isSecure: boolean;
+  readonly applicationName: string;
+  /** The settings in the parameter `options`. */
+  readonly options: ReadonlyMap<string, string>;
+  /** Aborted when the connection is over, or has to be. Its reason is why. */
+  readonly signal: AbortSignal;
+
+  readonly #channel: MessageChannel;
+  readonly #writer = new MessageWriter();
+  #copy: CopyStream | undefined;
+  #isTerminated = false;
+
+  constructor(channel: MessageChannel, signal: AbortSignal, start: SessionStart<Identity>) {
+    this.#channel = channel;
+    this.signal = signal;
+    this.peer = channel.connection.peer;
+    this.parameters = start.parameters;
+    this.identity = start.identity;
+    this.isSecure = start.isSecure;
+    this.applicationName = start.parameters.get('application_name') ?? '';
+    this.options = parseServiceOptions(start.parameters.get('options') ?? '');
+  }
+
+  /** Set from copyBoth on, until the command has ended. */
+  get copy(): CopyStream | undefined {
+    return this.#copy;
+  }
+
+  /** The client said goodbye within a COPY. */
+  get isTerminated(): boolean {
+    return this.#isTerminated;
+  }
+
+  sendResult(result: QueryResult): void {
+    writeQueryResult(this.#writer, result);
+    this.#flush();
+  }
+
+  /** CommandComplete, for a command without a result. */
+  sendComplete(commandTag: string): void {
+    this.#send({ kind: 'CommandComplete', commandTag });
+  }
+
+  /**
+   * Sends CopyBothResponse, and hands what the client copies to the receiver, whose first call comes when this command's
+   * handler has returned to the event loop. Once both the handler's promise and the client's half have ended, the session
+   * says CopyDone, if the handler has not, and CommandComplete.
+   */
+  copyBoth(receiver: CopyReceiver): CopyStream {
+    this.#send({ kind: 'CopyBothResponse', format: 'text', columnFormats: [] });
+    this.#copy = new CopyStream(this.#channel, receiver, (cutter) => this.#onOther(cutter));
+    return this.#copy;
+  }
+
+  /** Forgets the COPY of a command that has ended. */
+  endCopy(): void {
+    this.#copy = undefined;
+  }
+
+  /** Sends one message at once. */
+  #send(message: BackendMessage): void {
+    writeBackendMessage(this.#writer, message);
+    this.#flush();
+  }
+
+  #flush(): void {
+    this.#channel.send(this.#writer.take());
+  }
+
+  /** A client's message within a COPY. Stock clients send Flush and Sync at will (protocol.sgml, COPY Operations). */
+  #onOther(cutter: FrameCutter): CopyEnd | undefined {
+    const message = decodeFrontendMessage(cutter.tag, cutter.bytes, cutter.bodyOffset, cutter.bodyLength);
+    switch (message.kind) {
+      case 'CopyDone':
+        return { kind: 'done' };
+      case 'CopyFail':
+        return {
+          kind: 'failed',
+          error: new CommandError('COPY_FAILED', `COPY failed: ${message.reason}`, SQLSTATE_QUERY_CANCELED),
+        };
+      case 'Terminate':
+        this.#isTerminated = true;
+        return { kind: 'closed' };
+      case 'Flush':
+      case 'Sync':
+        return undefined;
+      default:
+        throw new ProtocolError('UNEXPECTED_MESSAGE', `message ${formatTag(cutter.tag)} within a COPY`);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import type { SafekeeperAddress } from '../contracts/membership.ts';
+import type { ClientConnection } from '../libpq/client/client-connection.ts';
+import { connect } from '../libpq/client/connect.ts';
+import type { ProposerDoors, ProposerOptions } from './options.ts';
+
+const USER = 'varve_proposer';
+/** Of one message: WAL with its header, or a vote with a long history of terms. */
+const BODY_BYTES_MAX: number = 1024 * 1024;
+
+/** Logs in to a safekeeper, on behalf of one timeline. */
+export function connectToSafekeeper(
+  { host, pgPort }: SafekeeperAddress,
+  options: ProposerOptions,
+  connectTimeoutMs: number,
+  { sockets, clock, random }: ProposerDoors,
+  signal: AbortSignal,
+): Promise<ClientConnection> {
+  const { tenantId, timelineId, password, tls } = options;
+  return connect(
+    sockets,
+    { host, port: pgPort },
+    {
+      user: USER,
+      database: 'replication',
+      parameters: {
+        application_name: USER,
+        options: `-c timeline_id=${timelineId} tenant_id=${tenantId}`,
+      },
+      ...(password === undefined ? {} : { password }),
+      ...(tls === undefined ? {} : { tls: { ...tls, serverName: host } }),
+      bodyBytesMax: BODY_BYTES_MAX,
+      connectTimeoutMs,
+      clock,
+      random,
+      signal,
+    },
+  );
+}

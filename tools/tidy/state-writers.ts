@@ -1,0 +1,27 @@
+/** Services whose files are their state: what they lose in a crash, somebody's data depends on. */
+export const STATE_KEEPERS = [
+  'src/safekeeper',
+  'src/pageserver',
+  'src/proposer',
+  'src/compute',
+  'src/control',
+];
+
+/**
+ * The files of these services that may call the files door's `create`, `rename` or `link` themselves, each with the
+ * reason. State files are written by replaceFile (src/io/replace-file.ts) and by nothing else: it alone leaves the
+ * old content or the new one, whole, whenever there is a crash. A file that does not call them any more must leave
+ * this list.
+ */
+export const STATE_WRITERS: Readonly<Record<string, string>> = {
+  'src/safekeeper/backup/restore.ts':
+    'A segment that comes back from the bucket is too large for one content in memory; the control file says when it counts.',
+  'src/safekeeper/timeline/timelines.ts':
+    'A new timeline appears as a whole directory, made under another name.',
+  'src/safekeeper/wal/cut-wal.ts':
+    'A segment of WAL that is cut is partial again: a name for what is durable.',
+  'src/safekeeper/wal/first-segment.ts':
+    'A first segment is made page by page, too large for one content in memory.',
+  'src/safekeeper/wal/wal-storage.ts':
+    'A full segment of WAL gets its final name: its content is durable before.',
+};
