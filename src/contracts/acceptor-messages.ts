@@ -16,6 +16,8 @@ import { checkTermHistory, type TermHistory, type TermStart } from './term-histo
 
 /** Most WAL in one append: 16 pages of 8 KiB. */
 export const APPEND_BYTES_MAX: number = 16 * 8192;
+/** Longest message: one with a history of 100 000 terms. A timeline gets one more with each start of its compute. */
+export const ACCEPTOR_MESSAGE_BYTES_MAX: number = 2 * 1024 * 1024;
 
 const TAG_GREETING = 0x67;
 const TAG_VOTE = 0x76;

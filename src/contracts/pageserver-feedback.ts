@@ -1,6 +1,9 @@
 import type { BigEndianReader, BigEndianWriter } from '../base/big-endian.ts';
 import type { Lsn } from '../base/lsn.ts';
 
+/** Most shards that a tenant may have: whoever gathers feedback keeps the last of each. */
+export const SHARDS_MAX = 128;
+
 /** What a pageserver tells of its progress, through the safekeepers, to the proposer. */
 export interface PageserverFeedback {
   /** Logical size in bytes; 0 from shards other than the first. */
@@ -61,10 +64,15 @@ const fields: Readonly<Record<string, readonly [number, (into: Fields, reader: B
       remote_consistent_lsn: remoteLsn,
       ps_replytime: replyTime,
       replytime: replyTime,
-      shard_number: [4, (into, reader) => void (into.shardNumber = reader.u32())],
+      shard_number: [4, (into, reader) => void (into.shardNumber = readShardNumber(reader))],
       corruption_detected: [1, (into, reader) => void (into.corruptionDetected = reader.u8() !== 0)],
     };
   })();
+
+function readShardNumber(reader: BigEndianReader): number {
+  const shardNumber = reader.u32();
+  return shardNumber < SHARDS_MAX ? shardNumber : reader.fail(`it is of shard ${shardNumber}`);
+}
 
 /** Reads a feedback up to its last key. Keys that are not known are passed over by their length: the format says so. */
 export function readPageserverFeedback(reader: BigEndianReader): PageserverFeedback {

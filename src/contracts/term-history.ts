@@ -1,6 +1,9 @@
 import { CorruptionError } from '../base/errors.ts';
 import type { Lsn } from '../base/lsn.ts';
 
+/** No term is higher: after it there must be room for more elections than there will ever be. */
+export const TERM_MAX: number = 2 ** 48;
+
 /** A term, and where the WAL begins that its proposer wrote. */
 export interface TermStart {
   readonly term: number;

@@ -26,10 +26,12 @@ export interface Listener extends AsyncDisposable {
 /** Who takes what a connection brings. Its methods are called one after another, never within a call to the connection. */
 export interface Receiver {
   /**
-   * The next bytes, never none. The chunk is the receiver's from now on: nobody else writes into it or reads it. Unless
-   * it returns true: it has no more use for the chunk's memory, and what comes next may be written there.
+   * The next bytes, never none. The chunk is the receiver's from now on: nobody else writes into it or reads it, unless
+   * `isChunkFree` says otherwise.
    */
-  onBytes(chunk: Uint8Array): boolean | void;
+  onBytes(chunk: Uint8Array): void;
+  /** Looked at after `onBytes`. True: what comes next may be written where that chunk is. */
+  readonly isChunkFree?: boolean;
   /** The other side will send nothing more. It may still receive. */
   onEnd(): void;
   /** Called once, last: the connection is gone. Without an error if this side closed it, or both ended it in order. */

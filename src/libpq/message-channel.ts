@@ -180,14 +180,17 @@ export class MessageChannel implements Receiver {
     timer.cancel();
   }
 
-  onBytes(chunk: Uint8Array): boolean {
-    if (this.#isOver) return true;
+  onBytes(chunk: Uint8Array): void {
+    if (this.#isOver) return;
     this.#lastReadMs = this.#clock.monotonicMs();
     if (this.#pending !== undefined) throw new AssertionError('a connection brings bytes while it is paused');
     this.#pending = chunk;
     if (this.#isReading()) this.#pump();
     else this.#hold();
-    // Who pulls messages may still look at the one that it was shown; a sink does not.
+  }
+
+  /** Who pulls messages may still look at the one that it was shown; a sink does not. */
+  get isChunkFree(): boolean {
     return this.#sink !== undefined && this.#isCut && !this.#cutter.isChunkTaken;
   }
 

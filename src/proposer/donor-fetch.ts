@@ -1,9 +1,9 @@
 import { AssertionError } from '../base/errors.ts';
 import { formatLsn, type Lsn } from '../base/lsn.ts';
+import { pause, RetryDelay } from '../io/retry-delay.ts';
 import type { ProposerMachine } from './consensus/proposer-machine.ts';
 import { readFromDonor } from './donor-stream.ts';
 import type { ProposerDoors, ProposerOptions, ProposerSettings } from './options.ts';
-import { pause, RetryDelay } from './retry-delay.ts';
 import type { SafekeeperLink } from './safekeeper-link.ts';
 import type { WalWindow } from './wal-window.ts';
 

@@ -3,11 +3,11 @@ import type { Lsn } from '../base/lsn.ts';
 import type { MembershipConfiguration } from '../contracts/membership.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Random } from '../io/random.ts';
+import type { RetryTiming } from '../io/retry-delay.ts';
 import type { Sockets } from '../io/sockets.ts';
 import type { PasswordSource } from '../libpq/client/authenticate.ts';
 import type { Logger } from '../observe/log.ts';
 import { BACK_PRESSURE_LIMITS_DEFAULT, type BackPressureLimits } from './back-pressure.ts';
-import type { RetryTiming } from './retry-delay.ts';
 import { WINDOW_BYTES_DEFAULT } from './wal-window.ts';
 
 export interface ProposerDoors {
@@ -45,8 +45,6 @@ export interface ProposerSettings {
   /** A safekeeper that has not answered for so long is given up, and connected to anew. */
   readonly idleTimeoutMs: number;
   readonly connectTimeoutMs: number;
-  /** How long news of a commit may wait for the next WAL, which tells it as well. */
-  readonly commitNewsDelayMs: number;
   readonly reconnect: RetryTiming;
   /** Between an election that others won, or that nobody did, and the next. */
   readonly electionRetry: RetryTiming;
@@ -63,7 +61,6 @@ export const PROPOSER_SETTINGS_DEFAULT: ProposerSettings = {
   heartbeatIntervalMs: 1000,
   idleTimeoutMs: 10_000,
   connectTimeoutMs: 10_000,
-  commitNewsDelayMs: 1,
   reconnect: { minMs: 100, maxMs: 2000 },
   electionRetry: { minMs: 100, maxMs: 2000 },
   stuckElectionMs: 30_000,

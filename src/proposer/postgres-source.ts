@@ -3,6 +3,8 @@ import { formatLsn, INVALID_LSN, type Lsn } from '../base/lsn.ts';
 import type { HotStandbyFeedback } from '../contracts/acceptor-messages.ts';
 import { cancelledError } from '../io/cancelled.ts';
 import type { Timer } from '../io/clock.ts';
+import { pause, RetryDelay } from '../io/retry-delay.ts';
+import { PostgresError } from '../libpq/client/postgres-error.ts';
 import type { CopyEnd, CopyReceiver, CopyStream } from '../libpq/copy-stream.ts';
 import { formatReplicationCommand } from '../postgres/wire/replication-commands.ts';
 import {
@@ -22,11 +24,12 @@ import type { PostgresAddress } from './connection-string.ts';
 import { NO_HOT_STANDBY_FEEDBACK } from './feedback.ts';
 import type { ProposerDoors } from './options.ts';
 import { checkServer, connectToServer, type ServerExpectations } from './postgres-server.ts';
-import { pause, RetryDelay } from './retry-delay.ts';
 import type { WalSink, WalSource } from './wal-source.ts';
 
 /** 2000-01-01 UTC in milliseconds since 1970. */
 const POSTGRES_EPOCH_MS = 946_684_800_000;
+/** errcodes.txt */
+const SQLSTATE_OBJECT_IN_USE = '55006';
 const RETRY = { minMs: 20, maxMs: 1000 };
 
 export interface PostgresSourceOptions extends PostgresAddress {
@@ -156,7 +159,7 @@ export class PostgresSource implements WalSource {
   }
 
   async #waitToReconnect(error: Error, signal: AbortSignal): Promise<void> {
-    if (!(error instanceof VarveError) || error.kind !== 'unavailable') throw error;
+    if (!(error instanceof VarveError) || !isPassing(error)) throw error;
     const { clock, logger } = this.#doors;
     const { reconnectForMs = 10_000 } = this.#options;
     this.#lostSinceMs ??= clock.monotonicMs();
@@ -252,4 +255,10 @@ export class PostgresSource implements WalSource {
       this.#armStatusTimer();
     });
   }
+}
+
+/** The slot is in use for as long as the server has not noticed that its former connection is gone. */
+function isPassing(error: VarveError): boolean {
+  if (error instanceof PostgresError && error.sqlState === SQLSTATE_OBJECT_IN_USE) return true;
+  return error.kind === 'unavailable';
 }

@@ -2,13 +2,12 @@ import { AssertionError } from '../base/errors.ts';
 import type { Lsn } from '../base/lsn.ts';
 import type { AcceptorMessage, AppendResponse } from '../contracts/acceptor-messages.ts';
 import { hasQuorum, type MembershipConfiguration } from '../contracts/membership.ts';
-import type { Timer } from '../io/clock.ts';
+import { pause } from '../io/retry-delay.ts';
 import type { PreviousElections } from './consensus/election.ts';
 import type { ProposerEffect } from './consensus/proposer-effects.ts';
 import { ProposerMachine } from './consensus/proposer-machine.ts';
 import { DonorFetch } from './donor-fetch.ts';
 import type { ProposerDoors, ProposerOptions, ProposerSettings } from './options.ts';
-import { pause } from './retry-delay.ts';
 import { type LinkHandler, SafekeeperLink } from './safekeeper-link.ts';
 import type { WalWindow } from './wal-window.ts';
 
@@ -66,13 +65,12 @@ export class ProposerSession implements LinkHandler {
   /** Safekeepers for whom WAL is being read from a donor. */
   readonly #fetches = new Map<number, DonorFetch>();
   readonly #tasks = new Set<Promise<unknown>>();
-  /** Set while news of a commit wait for WAL that they can be told with. */
-  #newsTimer: Timer | undefined;
   /** What the safekeepers are to know before it ends. */
   #finalLsn: Lsn | undefined;
   readonly #finishing = new Set<number>();
   readonly #told = new Set<number>();
-  #onFarewell: ((isTold: boolean) => void) | undefined;
+  /** Whether a quorum was told; it is over for all who wait for that when it is closed. */
+  readonly #farewell: PromiseWithResolvers<boolean> = Promise.withResolvers();
   #sentBytes = 0;
   #fetchedBytes = 0;
   /** When the election was won, or a safekeeper has got further since. */
@@ -166,15 +164,12 @@ export class ProposerSession implements LinkHandler {
 
   /**
    * Tells the safekeepers that all up to `finalLsn` is committed, and says goodbye to them. Resolves when a quorum has
-   * answered, and the others too if they are quick.
+   * answered, and the others too if they are quick. False: it was closed before. May be called again.
    */
   async sayGoodbye(finalLsn: Lsn): Promise<boolean> {
-    const quorum = new Promise<boolean>((resolve) => {
-      this.#onFarewell = resolve;
-    });
     this.#finalLsn = finalLsn;
     this.#apply(this.#machine.heartbeat());
-    if (!(await quorum)) return false;
+    if (!(await this.#farewell.promise)) return false;
     const patience = new AbortController();
     const others = Promise.all([...this.#tasks]).then(() => patience.abort());
     this.#track(others);
@@ -184,8 +179,7 @@ export class ProposerSession implements LinkHandler {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#newsTimer?.cancel();
-    this.#onFarewell?.(false);
+    this.#farewell.resolve(false);
     for (const fetch of this.#fetches.values()) fetch.abort();
     await Promise.all([...this.#links.values()].map((link) => link.close()));
     await Promise.all([...this.#tasks]);
@@ -300,15 +294,6 @@ export class ProposerSession implements LinkHandler {
     const link = this.#link(id);
     const window = this.#window;
     if (window === undefined || !link.isOpen || this.#fetches.has(id) || this.#finishing.has(id)) return;
-    if (this.#finalLsn === undefined && this.#machine.hasOnlyNewsFor(id)) {
-      this.#tellNewsSoon();
-      return;
-    }
-    this.#sendTo(id, link, window);
-  }
-
-  /** Sends what the machine has for it, news too. */
-  #sendTo(id: number, link: SafekeeperLink, window: WalWindow): void {
     while (link.unsentBytes < this.#settings.unsentBytesMax) {
       const next = this.#machine.nextAppend(id, window.heldFromLsn);
       if (next === undefined) {
@@ -325,26 +310,6 @@ export class ProposerSession implements LinkHandler {
     link.callWhenRoom();
   }
 
-  /**
-   * A commit is told with the next WAL, which mostly comes at once: a message of its own to each safekeeper would only
-   * stand in the way of that. Where none comes, it is told a little later.
-   */
-  #tellNewsSoon(): void {
-    if (this.#newsTimer !== undefined) return;
-    this.#newsTimer = this.#doors.clock.setTimer(this.#settings.commitNewsDelayMs, () => {
-      this.#newsTimer = undefined;
-      const window = this.#window;
-      this.#act(() => {
-        for (const [id, link] of this.#links) {
-          if (window === undefined || !link.isOpen || this.#fetches.has(id) || this.#finishing.has(id))
-            continue;
-          this.#sendTo(id, link, window);
-        }
-        return [];
-      });
-    });
-  }
-
   /** All that there is was sent to it. */
   #sayGoodbyeTo(id: number, link: SafekeeperLink): void {
     const finalLsn = this.#finalLsn;
@@ -357,7 +322,7 @@ export class ProposerSession implements LinkHandler {
         this.#finishing.delete(id);
         if (!isTold) return;
         this.#told.add(id);
-        if (hasQuorum(this.#membership, (each) => this.#told.has(each))) this.#onFarewell?.(true);
+        if (hasQuorum(this.#membership, (each) => this.#told.has(each))) this.#farewell.resolve(true);
       }),
     );
   }

@@ -4,6 +4,7 @@ import type { HotStandbyFeedback } from '../contracts/acceptor-messages.ts';
 import type { MembershipConfiguration } from '../contracts/membership.ts';
 import { cancelledError, throwIfCancelled } from '../io/cancelled.ts';
 import type { Timer } from '../io/clock.ts';
+import { pause, RetryDelay } from '../io/retry-delay.ts';
 import { getPostgresVersion } from '../postgres/versions/version.ts';
 import { BackPressure, type BackPressureReason } from './back-pressure.ts';
 import type { PreviousElections } from './consensus/election.ts';
@@ -16,7 +17,6 @@ import {
 } from './options.ts';
 import { ProposerSession, type SessionEnd, type SessionHandler } from './proposer-session.ts';
 import type { ProposerStats } from './proposer-stats.ts';
-import { pause, RetryDelay } from './retry-delay.ts';
 import { WalIntake } from './wal-intake.ts';
 import type { WalSource } from './wal-source.ts';
 import { WalWindow } from './wal-window.ts';
@@ -383,7 +383,9 @@ export class Proposer {
   #updateBackPressure(): void {
     const progress = this.#feedback.pageserver;
     const receivedLsn = this.#window?.endLsn ?? INVALID_LSN;
-    const lagBytes = (lsn: Lsn = this.#commitLsn): number => Math.max(0, this.#commitLsn - lsn);
+    // 0: a pageserver does not know yet, such as before its first upload.
+    const lagBytes = (lsn: Lsn = INVALID_LSN): number =>
+      lsn === INVALID_LSN ? 0 : Math.max(0, this.#commitLsn - lsn);
     this.#backPressure.update({
       hasQuorum: this.#session.hasStreamingQuorum,
       commitLagBytes: Math.max(0, receivedLsn - this.#commitLsn),

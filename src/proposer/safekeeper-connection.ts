@@ -1,11 +1,10 @@
+import { ACCEPTOR_MESSAGE_BYTES_MAX } from '../contracts/acceptor-messages.ts';
 import type { SafekeeperAddress } from '../contracts/membership.ts';
 import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import { connect } from '../libpq/client/connect.ts';
 import type { ProposerDoors, ProposerOptions } from './options.ts';
 
 const USER = 'varve_proposer';
-/** Of one message: WAL with its header, or a vote with a long history of terms. */
-const BODY_BYTES_MAX: number = 1024 * 1024;
 
 /** Logs in to a safekeeper, on behalf of one timeline. */
 export function connectToSafekeeper(
@@ -28,7 +27,7 @@ export function connectToSafekeeper(
       },
       ...(password === undefined ? {} : { password }),
       ...(tls === undefined ? {} : { tls: { ...tls, serverName: host } }),
-      bodyBytesMax: BODY_BYTES_MAX,
+      bodyBytesMax: ACCEPTOR_MESSAGE_BYTES_MAX,
       connectTimeoutMs,
       clock,
       random,

@@ -8,13 +8,13 @@ import {
   writeAppendHeader,
 } from '../contracts/acceptor-messages.ts';
 import type { SafekeeperAddress } from '../contracts/membership.ts';
+import { pause, RetryDelay } from '../io/retry-delay.ts';
 import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import type { CopyEnd, CopyReceiver, CopyStream } from '../libpq/copy-stream.ts';
 import { MESSAGE_HEADER_BYTES } from '../postgres/wire/framing.ts';
 import { formatReplicationCommand } from '../postgres/wire/replication-commands.ts';
 import type { AppendRange } from './consensus/proposer-effects.ts';
 import type { ProposerDoors, ProposerOptions, ProposerSettings } from './options.ts';
-import { pause, RetryDelay } from './retry-delay.ts';
 import { connectToSafekeeper } from './safekeeper-connection.ts';
 
 const PROTOCOL_VERSION = 3;

@@ -2,6 +2,7 @@ import { VarveError } from '../base/errors.ts';
 import { Gate as Inside, type Pass } from '../base/gate.ts';
 import type { Lsn } from '../base/lsn.ts';
 import { TaskSet } from '../base/task-set.ts';
+import { ACCEPTOR_MESSAGE_BYTES_MAX } from '../contracts/acceptor-messages.ts';
 import type { Gate } from '../contracts/token.ts';
 import type { TokenVerifier } from '../http/token-verifier.ts';
 import type { Clock } from '../io/clock.ts';
@@ -21,7 +22,6 @@ import { type Identity, SafekeeperCommands } from './front-door/commands.ts';
 import { peerKindOf, type SafekeeperMetrics } from './metrics.ts';
 import { Peers } from './peers/peers.ts';
 import type { PeerSettings } from './peers/peers-options.ts';
-import { PROPOSER_MESSAGE_BYTES_MAX } from './receive/wal-receiver.ts';
 import type { AcceptorMeter } from './timeline/durable-acceptor.ts';
 import type { ResidentTimeline } from './timeline/timeline.ts';
 import { Timelines } from './timeline/timelines.ts';
@@ -240,7 +240,7 @@ export class Safekeeper {
         verifier === undefined
           ? { mode: 'trust', identity: undefined }
           : { mode: 'token', authenticate: (token) => verifier.verify(token) },
-      bodyBytesMax: PROPOSER_MESSAGE_BYTES_MAX,
+      bodyBytesMax: ACCEPTOR_MESSAGE_BYTES_MAX,
       ...(identity === undefined ? {} : { tls: { identity } }),
     });
     const ending = await server.run(this.#life.signal);

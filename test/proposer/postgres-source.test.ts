@@ -110,6 +110,14 @@ async function standbyShows(condition: string): Promise<void> {
   }
 }
 
+async function untilSlotIsFree(): Promise<void> {
+  for (;;) {
+    const { rows } = await watcher.query('select 1 from pg_replication_slots where active');
+    if (rows.length === 0) return;
+    await nodeClock.yieldToOthers();
+  }
+}
+
 beforeAll(async () => {
   server = await StockPostgres.create({
     major: 17,
@@ -236,6 +244,26 @@ test('a connection that the server ends is made again, where it was', async () =
   await standbyShows(`pid <> ${rows[0].pid}`);
   await watcher.query('insert into kept values (3)');
   await following.sink.until(await flushLsn());
+});
+
+test('a slot that another connection still holds is waited for', async () => {
+  await watcher.query(`select pg_create_physical_replication_slot('held', true)`);
+  {
+    await using waiting = await (async () => {
+      await using _holder = follow(await flushLsn(), { slot: 'held' });
+      await standbyShows("state = 'streaming'");
+      const second = follow(await flushLsn(), { slot: 'held' });
+      for (;;) {
+        const log = await server.logTail();
+        if (log.includes('replication slot "held" is active')) return second;
+        await nodeClock.yieldToOthers();
+      }
+    })();
+    await watcher.query('insert into kept values (5)');
+    await waiting.sink.until(await flushLsn());
+  }
+  await untilSlotIsFree();
+  await watcher.query(`select pg_drop_replication_slot('held')`);
 });
 
 test('another system, and a sink that fails, end it', async () => {

@@ -142,7 +142,11 @@ export class NodeConnection implements Connection {
     this.#receiver?.onBytes(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
   };
 
-  readonly #onChunk = (chunk: Uint8Array): boolean => this.#receiver?.onBytes(chunk) === true;
+  readonly #onChunk = (chunk: Uint8Array): boolean => {
+    const receiver = this.#receiver;
+    receiver?.onBytes(chunk);
+    return receiver?.isChunkFree === true;
+  };
 
   readonly #onEnd = (): void => {
     this.#received = 'end';

@@ -311,27 +311,6 @@ describe('commit', () => {
     expect(rig.answer(3, 270)[0]).toEqual({ kind: 'committed', commitLsn: 270 });
   });
 
-  test('alone is news that can wait for WAL, once the start is committed', () => {
-    const rig = new Rig().elect();
-    rig.send(300, 1, 2, 3);
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(false);
-    for (const id of [1, 2]) rig.answer(id, 250);
-    // What the end of the election waits for is told at once.
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(false);
-    for (const id of [1, 2]) rig.answer(id, 250, 250);
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(true);
-    rig.machine.extendWal(lsn(310));
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(false);
-    expect(rig.machine.nextAppend(1, lsn(200))).toMatchObject({ endLsn: 310, commitLsn: 250 });
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(false);
-    for (const id of [1, 2]) rig.answer(id, 300, 250);
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(true);
-    rig.machine.heartbeat();
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(false);
-    rig.machine.disconnected(1);
-    expect(rig.machine.hasOnlyNewsFor(1)).toBe(false);
-  });
-
   test('never is of an earlier term alone', () => {
     const rig = new Rig();
     for (const id of [1, 2, 3]) rig.greet(id);

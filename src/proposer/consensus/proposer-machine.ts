@@ -204,13 +204,6 @@ export class ProposerMachine {
     return this.#pumpAll();
   }
 
-  /** All that there is to send to this safekeeper is how far WAL is committed. The next append says that as well. */
-  hasOnlyNewsFor(id: number): boolean {
-    const peer = this.#peer(id);
-    const isNews = peer.phase === 'streaming' && peer.toldCommitLsn < this.#commitLsn;
-    return isNews && peer.sentLsn >= this.#walEndLsn && !peer.isHeartbeatDue && this.#isStartCommitted;
-  }
-
   /**
    * What to send to this safekeeper next; undefined if there is nothing. An append counts as sent with this call.
    * @param heldFromLsn WAL from here on is at hand

@@ -4,6 +4,7 @@ import { type Lsn, toLsn } from '../../base/lsn.ts';
 import type { AppendRequest, Elected, ProposerGreeting } from '../../contracts/acceptor-messages.ts';
 import { type MembershipConfiguration, NO_MEMBERSHIP } from '../../contracts/membership.ts';
 import type { TermHistory } from '../../contracts/term-history.ts';
+import { TERM_MAX } from '../../contracts/term-history.ts';
 import { Acceptor } from './acceptor.ts';
 import type { AcceptorEffect, Decision, LogPosition } from './effects.ts';
 import type { PersistentState } from './persistent-state.ts';
@@ -430,6 +431,14 @@ describe('what others tell', () => {
     rig.run(rig.acceptor.updateStorage({ evictedAtLsn: lsn(200) }));
     expect(rig.state).toMatchObject({ evictedAtLsn: 200, remoteConsistentLsn: 140 });
   });
+
+  test('and a pageserver is not believed to have more than is committed', () => {
+    const rig = used();
+    rig.acceptor.recordRemoteConsistent(lsn(Number.MAX_SAFE_INTEGER));
+    expect(rig.acceptor.remoteConsistentLsn).toBe(150);
+    rig.acceptor.recordRemoteConsistent(lsn(120));
+    expect(rig.acceptor.remoteConsistentLsn).toBe(150);
+  });
 });
 
 describe('term and membership', () => {
@@ -439,6 +448,16 @@ describe('term and membership', () => {
     expect(rig.run(rig.acceptor.bumpTerm(7))).toEqual({ previousTerm: 2, currentTerm: 7 });
     expect(rig.run(rig.acceptor.bumpTerm(3))).toEqual({ previousTerm: 7, currentTerm: 7 });
     expect(rig.state.term).toBe(7);
+  });
+
+  test('a term that leaves no room for others is refused, whoever brings it', () => {
+    const rig = used();
+    const term = TERM_MAX + 1;
+    expect(() => rig.run(rig.acceptor.bumpTerm(term))).toThrow(/leaves no room/);
+    expect(() => rig.run(rig.acceptor.vote({ kind: 'vote-request', generation: 0, term }))).toThrow(
+      /leaves no room/,
+    );
+    expect(rig.state.term).toBe(1);
   });
 
   test('a joint configuration has a member of either set', () => {

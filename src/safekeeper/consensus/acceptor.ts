@@ -10,7 +10,7 @@ import type {
   VoteResponse,
 } from '../../contracts/acceptor-messages.ts';
 import { checkMembership, isMember, type MembershipConfiguration } from '../../contracts/membership.ts';
-import { highestCommonPoint, historyUpTo, lastLogTerm } from '../../contracts/term-history.ts';
+import { highestCommonPoint, historyUpTo, lastLogTerm, TERM_MAX } from '../../contracts/term-history.ts';
 import type { Decision, LogPosition } from './effects.ts';
 import type { PersistentState } from './persistent-state.ts';
 import { checkPositions } from './positions.ts';
@@ -147,6 +147,7 @@ export class Acceptor {
   /** A proposer wants to be the one of its term. The answer is durable before it is given. */
   *vote(request: VoteRequest): Decision<VoteResponse> {
     this.#checkGeneration(request.generation);
+    checkTerm(request.term);
     // What is told of the log must be as true after a crash; and a compute starts where the highest vote says, so
     // nothing may become durable later that was not in the answer.
     yield* this.#flush();
@@ -170,6 +171,7 @@ export class Acceptor {
    */
   *follow(elected: Elected): Decision<boolean> {
     this.#checkGeneration(elected.generation);
+    checkTerm(elected.term);
     if (this.term > elected.term) return false;
     const startLsn = this.#checkElected(elected);
     if (this.term < elected.term) yield* this.#persist({ ...this.#persistent, term: elected.term });
@@ -247,9 +249,12 @@ export class Acceptor {
     yield* this.save();
   }
 
-  /** A pageserver has made all below durable. */
+  /**
+   * A pageserver has made all below durable. It can have no more than is committed, so what it says beyond is not
+   * believed: WAL is removed by this.
+   */
   recordRemoteConsistent(lsn: Lsn): void {
-    this.#remoteConsistentLsn = max(this.#remoteConsistentLsn, lsn);
+    this.#remoteConsistentLsn = max(this.#remoteConsistentLsn, min(lsn, this.#commitLsn));
   }
 
   /** Changes what the control file says beside the consensus: uploads and eviction. */
@@ -266,6 +271,7 @@ export class Acceptor {
   *bumpTerm(term: number | undefined): Decision<{ previousTerm: number; currentTerm: number }> {
     const previousTerm = this.term;
     const wanted = term ?? previousTerm + 1;
+    checkTerm(wanted);
     if (wanted > previousTerm) yield* this.#persist({ ...this.#persistent, term: wanted });
     return { previousTerm, currentTerm: this.term };
   }
@@ -433,4 +439,12 @@ export class Acceptor {
       log: this.#log,
     });
   }
+}
+
+function checkTerm(term: number): void {
+  if (term <= TERM_MAX) return;
+  throw new BadRequestError(
+    'BAD_TERM',
+    `term ${term} leaves no room for those to come: ${TERM_MAX} is the highest`,
+  );
 }

@@ -1,12 +1,14 @@
 import { BadRequestError } from '../../base/errors.ts';
+import { getPostgresVersion } from '../../postgres/versions/version.ts';
 import { isSegmentSize } from '../../postgres/wal/page-header.ts';
 import type { ServerInfo } from './persistent-state.ts';
 
 const majorOf = (pgVersion: number): number => Math.floor(pgVersion / 10_000);
 
 /**
- * Refuses a server whose WAL cannot be this timeline's. What one side does not know (0) fits everything.
- * @throws BadRequestError naming what differs.
+ * Refuses a server whose WAL cannot be this timeline's, or cannot be read here: what is noted down of a server is
+ * needed to open the timeline again. What one side does not know (0) fits everything.
+ * @throws BadRequestError naming what differs, or the version that is not known
  */
 export function checkServer(known: ServerInfo, told: ServerInfo): void {
   if (!isSegmentSize(told.segmentBytes))
@@ -25,6 +27,7 @@ export function checkServer(known: ServerInfo, told: ServerInfo): void {
   ) {
     differ('WRONG_SYSTEM_IDENTIFIER', 'system identifier', systemIdentifier, known.systemIdentifier);
   }
+  if (told.pgVersion !== 0) getPostgresVersion(majorOf(told.pgVersion));
 }
 
 function differ(code: string, what: string, told: number | bigint, known: number | bigint | string): never {

@@ -25,6 +25,8 @@ import type { Timelines } from '../timeline/timelines.ts';
 const PROTOCOL_VERSION = 3;
 /** A stock server's WAL is always of its first timeline here. */
 const POSTGRES_TIMELINE = '1';
+/** Characters of what a client calls an id, in logs. */
+const ID_LENGTH_MAX = 32;
 
 export type Identity = TokenClaims | undefined;
 
@@ -57,19 +59,45 @@ type SafekeeperSession = Session<Identity>;
 /** What a safekeeper answers on its libpq port. */
 export class SafekeeperCommands implements SessionHandler<Identity> {
   readonly #options: CommandsOptions;
+  /** Errors that have a line of the log already. */
+  readonly #logged = new WeakSet<object>();
 
   constructor(options: CommandsOptions) {
     this.#options = options;
   }
 
   async query(session: SafekeeperSession, sql: string): Promise<void> {
-    const command = parseReplicationCommand(sql);
-    const finish = this.#options.onCommand(command.kind);
     try {
-      await this.#carryOut(session, command);
-    } finally {
-      finish();
+      const command = parseReplicationCommand(sql);
+      const finish = this.#options.onCommand(command.kind);
+      try {
+        await this.#carryOut(session, command);
+      } finally {
+        finish();
+      }
+    } catch (error) {
+      this.#logRefusal(session, error);
+      throw error;
     }
+  }
+
+  /** Streams of WAL tell of their ends themselves, with where the timeline is then. */
+  #logRefusal(session: SafekeeperSession, error: unknown): void {
+    if (!(error instanceof VarveError) || this.#logged.has(error)) return;
+    const { options, peer, applicationName } = session;
+    const name = (key: string): string | undefined =>
+      (options.get(`${key}_id`) ?? options.get(`z${key}id`))?.slice(0, ID_LENGTH_MAX);
+    const fields = {
+      tenantId: name('tenant'),
+      timelineId: name('timeline'),
+      ...(error.place.lsn === undefined ? {} : { lsn: formatLsn(error.place.lsn) }),
+      peer,
+      applicationName,
+      code: error.code,
+      error: error.message,
+    };
+    if (error.kind === 'cancelled') this.#options.logger.info('a command was cancelled', fields);
+    else this.#options.logger.warn('a command was refused', fields);
   }
 
   async #carryOut(session: SafekeeperSession, command: ReplicationCommand): Promise<void> {
@@ -224,14 +252,25 @@ export class SafekeeperCommands implements SessionHandler<Identity> {
     }
     const { clock, receiverMetrics, nextConnectionId } = this.#options;
     const connectionId = nextConnectionId();
+    let isOpen = false;
     const receiver = new WalReceiver({
       connectionId,
       clock,
       logger: this.#options.logger.child({ ...key, connectionId, peer: session.peer }),
       metrics: receiverMetrics,
-      openTimeline: (greeting) => this.#openForPush(key, greeting, command.allowTimelineCreation),
+      signal: session.signal,
+      openTimeline: async (greeting) => {
+        const timeline = await this.#openForPush(key, greeting, command.allowTimelineCreation);
+        isOpen = true;
+        return timeline;
+      },
     });
-    await receiver.run((copyReceiver) => session.copyBoth(copyReceiver));
+    try {
+      await receiver.run((copyReceiver) => session.copyBoth(copyReceiver));
+    } catch (error) {
+      if (isOpen) this.#logged.add(error as object);
+      throw error;
+    }
   }
 
   async #openForPush(
@@ -296,6 +335,7 @@ export class SafekeeperCommands implements SessionHandler<Identity> {
       await sender.run((receiver) => session.copyBoth(receiver));
     } catch (error) {
       this.#logSenderEnd(session, timeline, error);
+      this.#logged.add(error as object);
       throw error;
     } finally {
       onSenderCount(-1, session.applicationName);

@@ -75,7 +75,6 @@ export class Peers implements PeerTable {
       gauges: { messages: metrics.walReceiverQueueDepthTotal, bytes: metrics.walReceiverQueueSizeTotal },
       signal,
       heardOf: (timeline) => this.#heardOf(timeline),
-      onTaken: (timeline) => this.#learnAgain(timeline),
       connect: (timeline, nodeId, ending) => this.#connectForWal(timeline, nodeId, ending),
     });
   }
@@ -116,6 +115,7 @@ export class Peers implements PeerTable {
     };
     meet();
     stack.use(acceptor.listen(meet));
+    // Told of every receiver that leaves, a recovery too.
     stack.use(
       timeline.receivers.watchComputes((computes) => {
         if (computes > 0) return;

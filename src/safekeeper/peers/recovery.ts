@@ -22,8 +22,6 @@ export interface RecoveryOptions {
   readonly signal: AbortSignal;
   /** What those have told of a timeline that were heard lately. */
   readonly heardOf: (timeline: Timeline) => readonly ToldState[];
-  /** WAL has been taken. */
-  readonly onTaken: (timeline: Timeline) => void;
   /** Connects to one of a timeline's safekeepers, for that timeline. */
   readonly connect: (
     timeline: ResidentTimeline,
@@ -80,9 +78,7 @@ export class Recovery {
         const donor = this.#donorFor(timeline);
         if (ending.aborted) return false;
         if (donor === undefined) return true;
-        if (!(await this.#recoverFrom(donor, resident, ending))) continue;
-        delay.reset();
-        this.#options.onTaken(timeline);
+        if (await this.#recoverFrom(donor, resident, ending)) delay.reset();
       }
     } catch (error) {
       if (!(error instanceof VarveError) || error instanceof AssertionError) throw error;

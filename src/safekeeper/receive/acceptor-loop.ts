@@ -1,4 +1,9 @@
-import type { AcceptorMessage, AppendRequest, ProposerMessage } from '../../contracts/acceptor-messages.ts';
+import {
+  type AcceptorMessage,
+  APPEND_BYTES_MAX,
+  type AppendRequest,
+  type ProposerMessage,
+} from '../../contracts/acceptor-messages.ts';
 import type { Clock } from '../../io/clock.ts';
 import type { Gauge } from '../../observe/metric-cells.ts';
 import type { DurableAcceptor } from '../timeline/durable-acceptor.ts';
@@ -6,6 +11,8 @@ import { BoundedQueue } from './bounded-queue.ts';
 
 /** Messages that wait for the acceptor. */
 export const MESSAGES_MAX = 256;
+/** And the bytes of them, as if all were appends: other messages may be longer. */
+const QUEUED_BYTES_MAX: number = MESSAGES_MAX * APPEND_BYTES_MAX;
 /** Under a stream that never pauses, WAL is synced and answered at least this often. */
 export const FLUSH_INTERVAL_MS = 1000;
 /** After this much WAL without a wait, everybody else gets a turn. */
@@ -46,7 +53,10 @@ interface Queued {
 export class AcceptorLoop {
   readonly #options: AcceptorLoopOptions;
   readonly #queue = new BoundedQueue<Queued>(MESSAGES_MAX);
+  #queuedBytes = 0;
   #isEnded = false;
+  /** Nothing is taken from the queue any more. */
+  #isOver = false;
   #wake: (() => void) | undefined;
   /** Something was appended since the last answer. */
   #isAnswerDue = false;
@@ -64,12 +74,17 @@ export class AcceptorLoop {
 
   /** Nothing may be put any more, until `onRoom`. */
   get isFull(): boolean {
-    return this.#queue.isFull;
+    return this.#queue.isFull || this.#queuedBytes >= QUEUED_BYTES_MAX;
   }
 
-  /** @param bytes length of the message, for the gauges */
+  /**
+   * What comes when `run` is at its end is given up.
+   * @param bytes length of the message, for the gauges
+   */
   put(message: ProposerMessage, bytes: number): void {
+    if (this.#isOver) return;
     this.#queue.put({ message, bytes });
+    this.#queuedBytes += bytes;
     this.#options.gauges.messages.add(1);
     this.#options.gauges.bytes.add(bytes);
     this.#wakeUp();
@@ -93,7 +108,7 @@ export class AcceptorLoop {
       await this.#processAll();
     } finally {
       signal.removeEventListener('abort', onAbort);
-      this.#isEnded = true;
+      this.#isOver = true;
       while (this.#takeNext() !== undefined) {
         // What was not processed is given up; the gauges must know.
       }
@@ -127,6 +142,7 @@ export class AcceptorLoop {
   #takeNext(): Queued | undefined {
     const queued = this.#queue.take();
     if (queued === undefined) return undefined;
+    this.#queuedBytes -= queued.bytes;
     this.#options.gauges.messages.subtract(1);
     this.#options.gauges.bytes.subtract(queued.bytes);
     this.#options.onRoom();

@@ -31,6 +31,9 @@ export class ReplyQueue {
   readonly #queue = new BoundedQueue<AcceptorMessage>(REPLIES_MAX);
   #lastResponse: AppendResponse | undefined;
   #writing: Promise<void> | undefined;
+  /** Ends each wait for the proposer to read. */
+  readonly #waits = new Set<() => void>();
+  #isGivenUp = false;
 
   constructor(port: ReplyPort) {
     this.#port = port;
@@ -48,6 +51,7 @@ export class ReplyQueue {
       this.#port.sendCopyData(encodeAcceptorMessage(message));
       return undefined;
     }
+    if (this.#isGivenUp) return undefined;
     if (message.kind === 'append-response' && this.#queue.last?.kind === 'append-response') {
       this.#queue.replaceLast(message);
       return undefined;
@@ -63,7 +67,7 @@ export class ReplyQueue {
    * replies wait, nothing is told: feedback comes again, and no LSN is ever made up or repeated after a newer one.
    */
   sendFeedback(feedback: PageserverFeedback): void {
-    if (this.#lastResponse === undefined || this.#port.isClosed) return;
+    if (this.#lastResponse === undefined || this.#isOver) return;
     const message = { ...this.#lastResponse, pageserverFeedback: feedback };
     if (this.#writing === undefined && this.#port.unsentBytes < UNSENT_BYTES_MAX) {
       this.#port.sendCopyData(encodeAcceptorMessage(message));
@@ -75,20 +79,39 @@ export class ReplyQueue {
     }
   }
 
-  /** Resolves when no reply waits any more: all were handed over, or the connection is closed. */
+  /** Resolves when no reply waits any more: all were handed over, or the connection is closed, or after `giveUp`. */
   async finish(): Promise<void> {
     await this.#writing;
   }
 
+  /** From here on nothing waits for the proposer to read: what it could not be sent at once it does not get. */
+  giveUp(): void {
+    this.#isGivenUp = true;
+    for (const end of this.#waits) end();
+  }
+
+  get #isOver(): boolean {
+    return this.#isGivenUp || this.#port.isClosed;
+  }
+
   async #sendWhenFree(message: AcceptorMessage): Promise<void> {
-    while (this.#queue.isFull && !this.#port.isClosed) await this.#port.drained(UNSENT_BYTES_MAX / 2);
+    while (this.#queue.isFull && !this.#isOver) await this.#untilRead();
     await this.send(message);
+  }
+
+  async #untilRead(): Promise<void> {
+    if (this.#isGivenUp) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waits.add(resolve);
+    void this.#port.drained(UNSENT_BYTES_MAX / 2).then(resolve);
+    await promise;
+    this.#waits.delete(resolve);
   }
 
   async #write(): Promise<void> {
     while (this.#queue.length > 0) {
-      await this.#port.drained(UNSENT_BYTES_MAX / 2);
-      if (this.#port.isClosed) break;
+      await this.#untilRead();
+      if (this.#isOver) break;
       const message = this.#queue.take();
       if (message !== undefined) this.#port.sendCopyData(encodeAcceptorMessage(message));
     }

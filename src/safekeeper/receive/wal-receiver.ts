@@ -1,7 +1,7 @@
 import { BadRequestError, VarveError } from '../../base/errors.ts';
 import { formatLsn } from '../../base/lsn.ts';
 import {
-  APPEND_BYTES_MAX,
+  type AcceptorMessage,
   decodeProposerMessage,
   type ProposerGreeting,
   type ProposerMessage,
@@ -14,8 +14,6 @@ import { AcceptorLoop, type QueueGauges } from './acceptor-loop.ts';
 import { ReplyQueue } from './reply-queue.ts';
 import { endingError } from './stream-ending.ts';
 
-/** Longest CopyData of a proposer: an append with its header, and room for a long history. */
-export const PROPOSER_MESSAGE_BYTES_MAX: number = APPEND_BYTES_MAX + 64 * 1024;
 /** The acceptor has been too slow for this long: say so, and again after each. */
 export const SLOW_QUEUE_MS = 5000;
 /** How often the length of the queue is looked at. */
@@ -31,6 +29,8 @@ export interface WalReceiverOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: ReceiverMetrics;
+  /** The connection's life: when it ends, nobody waits for the proposer to read its replies. */
+  readonly signal: AbortSignal;
   /** Opens the timeline of the greeting, or makes it, and holds it until the receiver lets go. */
   readonly openTimeline: (greeting: ProposerGreeting) => Promise<ResidentTimeline>;
 }
@@ -111,16 +111,17 @@ export class WalReceiver implements CopyReceiver {
     stream: CopyStream,
     greeting: ProposerGreeting,
   ): Promise<Error | undefined> {
-    const { clock, metrics, connectionId } = this.#options;
+    const { clock, metrics, connectionId, signal } = this.#options;
     using place = timeline.receivers.register(connectionId);
     const replies = new ReplyQueue(stream);
     using _feedback = timeline.feedback.listen((feedback) => replies.sendFeedback(feedback));
+    using _life = whenAborted([timeline.signal, signal], () => replies.giveUp());
     const loop = new AcceptorLoop({
       acceptor: timeline.acceptor,
       clock,
       gauges: metrics.gauges,
       signal: timeline.signal,
-      reply: (message) => replies.send(message),
+      reply: (message) => replies.send(withStandbys(message, timeline)),
       onWritten: (wal) => stream.giveBackBody(wal),
       onRoom: () => this.#letGo(loop, stream),
       onElected: () => place.setStatus('Streaming'),
@@ -206,4 +207,21 @@ export class WalReceiver implements CopyReceiver {
     if (error === undefined) this.#options.logger.info('a WAL stream ended', fields);
     else this.#options.logger.warn('a WAL stream ended', { ...fields, error: error.message });
   }
+}
+
+/** The proposer tells its server what the standbys' readers still need. */
+function withStandbys(message: AcceptorMessage, { senders }: ResidentTimeline): AcceptorMessage {
+  if (message.kind !== 'append-response' || senders.count === 0) return message;
+  return { ...message, hotStandbyFeedback: senders.hotStandbyFeedback };
+}
+
+/** Calls back once one of the signals is given, or has been, until the result is disposed of. */
+function whenAborted(signals: readonly AbortSignal[], callback: () => void): Disposable {
+  for (const signal of signals) signal.addEventListener('abort', callback);
+  if (signals.some(({ aborted }) => aborted)) callback();
+  return {
+    [Symbol.dispose]: () => {
+      for (const signal of signals) signal.removeEventListener('abort', callback);
+    },
+  };
 }

@@ -26,7 +26,7 @@ import type { SenderPlace } from './sender-registry.ts';
 
 /** How often a reader that has everything is told so. */
 const KEEPALIVE_INTERVAL_MS = 1000;
-/** Read on while a reader has less than this unsent. */
+/** Nothing is sent, neither WAL nor an answer, while a reader has more than this unsent. */
 const UNSENT_BYTES_MAX = 1024 * 1024;
 /** Microseconds from 1970 to 2000, PostgreSQL's epoch. */
 const POSTGRES_EPOCH_MS = 946_684_800_000;
@@ -163,6 +163,10 @@ export class WalSender implements CopyReceiver {
     for (;;) {
       this.#checkLife();
       if (this.#isOver) return;
+      if (stream.unsentBytes > UNSENT_BYTES_MAX) {
+        await this.#waitForReader(stream);
+        continue;
+      }
       const endLsn = this.#availableLsn();
       if (this.#position < endLsn) {
         await this.#sendChunk(stream, endLsn);
@@ -222,7 +226,6 @@ export class WalSender implements CopyReceiver {
     writeXLogDataHeader(view, 0, this.#position, availableLsn, this.#nowMicroseconds(), wanted);
     stream.sendMessages(message);
     this.#position = end;
-    if (stream.unsentBytes > UNSENT_BYTES_MAX) await this.#waitForReader(stream);
   }
 
   /** A reader that takes nothing must not hold up the end of the timeline. */

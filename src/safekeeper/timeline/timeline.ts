@@ -146,8 +146,8 @@ export class Timeline {
       if (acceptor.failure === undefined) await acceptor.run((it) => it.save());
       await acceptor.close();
       this.#forgetOpened();
-      // Somebody may wait already until this is done.
-      if (this.#users > 0) return;
+      // Somebody may wait already until this is done. And what has been closed meanwhile stays so.
+      if (this.#users > 0 || this.#isClosed) return;
       this.#senders = undefined;
       this.#receivers = undefined;
       this.#feedback = undefined;
@@ -156,7 +156,10 @@ export class Timeline {
     });
   }
 
-  /** Ends all use of the timeline, waits until nobody is inside, and closes its files. */
+  /**
+   * Ends all use of the timeline, waits until nobody is inside, and closes its files.
+   * @throws what the disk fails with; the timeline is closed then, too
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#gate ??= new Gate(`timeline ${this.tenantId}/${this.timelineId}`);
@@ -167,8 +170,11 @@ export class Timeline {
       const acceptor = this.#opened?.acceptor;
       this.#forgetOpened();
       if (acceptor === undefined) return;
-      if (acceptor.failure === undefined) await acceptor.run((it) => it.save());
-      await acceptor.close();
+      try {
+        if (acceptor.failure === undefined) await acceptor.run((it) => it.save());
+      } finally {
+        await acceptor.close();
+      }
     });
   }
 

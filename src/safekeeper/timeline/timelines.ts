@@ -1,4 +1,4 @@
-import { CorruptionError, VarveError } from '../../base/errors.ts';
+import { AssertionError, CorruptionError, VarveError } from '../../base/errors.ts';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../base/ids.ts';
 import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 import { checkMembership, isMember, type MembershipConfiguration } from '../../contracts/membership.ts';
@@ -8,6 +8,7 @@ import { replaceFile } from '../../io/replace-file.ts';
 import { getPostgresVersion, type PostgresVersion } from '../../postgres/versions/version.ts';
 import type { WalWorkspace } from '../../postgres/wal/workspace.ts';
 import { Acceptor } from '../consensus/acceptor.ts';
+import type { LogPosition } from '../consensus/effects.ts';
 import type { PersistentState, ServerInfo } from '../consensus/persistent-state.ts';
 import { ControlFileStore } from '../control-file/control-file-store.ts';
 import { WalStorage } from '../wal/wal-storage.ts';
@@ -46,6 +47,8 @@ export interface TimelinesOptions {
 export class Timelines {
   readonly #options: TimelinesOptions;
   readonly #timelines = new Map<string, Timeline>();
+  /** Why nothing is known of a timeline that may have been deleted. It harms no other. */
+  readonly #damaged = new Map<string, CorruptionError>();
   /** The generation in which each deleted timeline was removed. */
   readonly #tombstones = new Map<string, number>();
   /** What makes or removes a timeline at present. */
@@ -60,6 +63,8 @@ export class Timelines {
     const timelines = new Timelines(options);
     const { files, directory } = options;
     await files.makeDirectory(directory);
+    // What is in it may have its name from a process that ended before that was durable.
+    await files.syncDirectory(directory);
     for (const tenant of await files.list(directory)) {
       if (!/^[0-9a-f]{32}$/.test(tenant)) continue;
       await timelines.#loadTenant(parseTenantId(tenant));
@@ -81,6 +86,8 @@ export class Timelines {
     const key = keyOf(tenantId, timelineId);
     const timeline = this.#timelines.get(key);
     if (timeline !== undefined) return timeline;
+    const damage = this.#damaged.get(key);
+    if (damage !== undefined) throw damage;
     const [code, what] = this.#tombstones.has(key)
       ? ['TIMELINE_DELETED', 'deleted']
       : ['TIMELINE_NOT_FOUND', 'not found'];
@@ -115,7 +122,7 @@ export class Timelines {
     return this.#change(tenantId, timelineId, async () => {
       const existing = this.find(tenantId, timelineId);
       if (existing !== undefined) return existing;
-      if (this.#tombstones.has(keyOf(tenantId, timelineId))) this.get(tenantId, timelineId);
+      if (this.#isBarred(keyOf(tenantId, timelineId))) this.get(tenantId, timelineId);
       return this.#install(tenantId, timelineId, async (directory) => {
         const controlFile = new ControlFileStore(this.#options.files, directory);
         await controlFile.load();
@@ -137,11 +144,11 @@ export class Timelines {
     return this.#change(tenantId, timelineId, async () => {
       const existing = this.find(tenantId, timelineId);
       if (existing !== undefined) return existing;
-      const removedIn = this.#tombstones.get(keyOf(tenantId, timelineId));
-      if (removedIn !== undefined && removedIn >= newerThan) this.get(tenantId, timelineId);
-      const timeline = await this.#install(tenantId, timelineId, fill);
-      if (removedIn !== undefined) await this.#removeTombstone(tenantId, timelineId);
-      return timeline;
+      const key = keyOf(tenantId, timelineId);
+      const removedIn = this.#tombstones.get(key);
+      if (this.#damaged.has(key) || (removedIn !== undefined && removedIn >= newerThan))
+        this.get(tenantId, timelineId);
+      return this.#install(tenantId, timelineId, fill);
     });
   }
 
@@ -161,8 +168,8 @@ export class Timelines {
     return this.#change(tenantId, timelineId, async () => {
       const timeline = this.find(tenantId, timelineId);
       if (timeline === undefined) return false;
-      await timeline.close();
       try {
+        await timeline.close();
         await beforeRemoval(timeline);
       } catch (error) {
         // As after a restart: it is here until it is removed.
@@ -191,15 +198,22 @@ export class Timelines {
     });
   }
 
-  /** Closes all timelines. */
+  /**
+   * Closes all timelines.
+   * @throws what the first failed with, when all are closed: the directory may be another process's then
+   */
   async close(): Promise<void> {
     await Promise.allSettled(this.#changing.values());
-    await Promise.all([...this.#timelines.values()].map((timeline) => timeline.close()));
+    const endings = await Promise.allSettled(
+      [...this.#timelines.values()].map((timeline) => timeline.close()),
+    );
+    for (const ending of endings) if (ending.status === 'rejected') throw ending.reason;
   }
 
   async #loadTenant(tenantId: TenantId): Promise<void> {
     const { files } = this.#options;
     const directory = this.#tenantDirectory(tenantId);
+    await files.syncDirectory(directory);
     const names = await files.list(directory);
     for (const name of names) {
       if (!name.endsWith(TOMBSTONE_SUFFIX)) continue;
@@ -208,18 +222,33 @@ export class Timelines {
       await using file = await files.open(path);
       const content = new Uint8Array(file.sizeBytes);
       await file.read(content, 0, content.length, 0);
-      this.#tombstones.set(keyOf(tenantId, timelineId), decodeTombstone(content, path));
+      this.#loadTombstone(keyOf(tenantId, timelineId), content, path);
     }
     for (const name of names) {
       if (name.endsWith(CREATING_SUFFIX)) await files.removeDirectory(`${directory}/${name}`);
       if (!/^[0-9a-f]{32}$/.test(name)) continue;
       const timelineId = parseTimelineId(name);
-      if (this.#tombstones.has(keyOf(tenantId, timelineId)))
-        await files.removeDirectory(`${directory}/${name}`);
-      else this.#add(tenantId, timelineId);
+      const key = keyOf(tenantId, timelineId);
+      if (this.#tombstones.has(key)) await files.removeDirectory(`${directory}/${name}`);
+      else if (!this.#damaged.has(key)) this.#add(tenantId, timelineId);
     }
   }
 
+  /** Nothing may be made under this name. */
+  #isBarred(key: string): boolean {
+    return this.#tombstones.has(key) || this.#damaged.has(key);
+  }
+
+  #loadTombstone(key: string, content: Uint8Array, path: string): void {
+    try {
+      this.#tombstones.set(key, decodeTombstone(content, path));
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      this.#damaged.set(key, error);
+    }
+  }
+
+  /** Nobody may use the timeline while it still has a tombstone: a start would take it away. */
   async #install(
     tenantId: TenantId,
     timelineId: TimelineId,
@@ -238,9 +267,13 @@ export class Timelines {
       throw error;
     }
     await files.syncDirectory(temporaryDirectory);
+    const isComingBack = this.#tombstones.has(keyOf(tenantId, timelineId));
+    // A removal, or an earlier attempt, that failed at its end may have left the directory, of which nobody was told.
+    await files.removeDirectory(finalDirectory);
     await files.rename(temporaryDirectory, finalDirectory);
     await files.syncDirectory(tenantDirectory);
     await files.syncDirectory(directory);
+    if (isComingBack) await this.#removeTombstone(tenantId, timelineId);
     return this.#add(tenantId, timelineId);
   }
 
@@ -266,7 +299,7 @@ export class Timelines {
     const { evictedAtLsn, server } = state;
     if (evictedAtLsn !== undefined) {
       const log = { writeLsn: evictedAtLsn, recordLsn: evictedAtLsn, flushLsn: evictedAtLsn };
-      return { acceptor: new Acceptor(nodeId, state, log), wal: undefined, controlFile };
+      return { acceptor: makeAcceptor(nodeId, state, log, controlFile.path), wal: undefined, controlFile };
     }
     const wal = await WalStorage.open({
       files,
@@ -280,7 +313,8 @@ export class Timelines {
       workspace,
     });
     const { writeLsn, recordLsn, flushLsn } = wal;
-    return { acceptor: new Acceptor(nodeId, state, { writeLsn, recordLsn, flushLsn }), wal, controlFile };
+    const log = { writeLsn, recordLsn, flushLsn };
+    return { acceptor: makeAcceptor(nodeId, state, log, controlFile.path), wal, controlFile };
   }
 
   #initialState({
@@ -319,7 +353,12 @@ export class Timelines {
 
   async #removeTombstone(tenantId: TenantId, timelineId: TimelineId): Promise<void> {
     const { files } = this.#options;
-    await files.remove(`${this.#tenantDirectory(tenantId)}/${timelineId}${TOMBSTONE_SUFFIX}`);
+    try {
+      await files.remove(`${this.#tenantDirectory(tenantId)}/${timelineId}${TOMBSTONE_SUFFIX}`);
+    } catch (error) {
+      // An earlier attempt has come as far as this.
+      if (!(error instanceof VarveError) || error.code !== 'FILE_NOT_FOUND') throw error;
+    }
     await files.syncDirectory(this.#tenantDirectory(tenantId));
     this.#tombstones.delete(keyOf(tenantId, timelineId));
   }
@@ -352,6 +391,16 @@ export class Timelines {
 
 function keyOf(tenantId: TenantId, timelineId: TimelineId): string {
   return `${tenantId}/${timelineId}`;
+}
+
+/** Positions that a file brings are no assertion of ours. */
+function makeAcceptor(nodeId: number, state: PersistentState, log: LogPosition, path: string): Acceptor {
+  try {
+    return new Acceptor(nodeId, state, log);
+  } catch (error) {
+    if (!(error instanceof AssertionError)) throw error;
+    throw new CorruptionError('BAD_CONTROL_FILE', error.reason, { file: path }, error);
+  }
 }
 
 /** What is assumed of WAL before the server that writes it has said its version. */

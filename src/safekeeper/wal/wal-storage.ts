@@ -255,9 +255,10 @@ export class WalStorage {
    * 0 at or behind `writeLsn`.
    *
    * @throws VarveError WAL_NOT_LOCAL (`not-found`) where WAL is older than what is here; WAL_TRUNCATED (`unavailable`)
-   * where it has been cut meanwhile; CorruptionError where a file ends too early
+   * where it has been cut meanwhile; WAL_STORAGE_CLOSED (`unavailable`); CorruptionError where a file ends too early
    */
   async read(target: Uint8Array, start: number, length: number, lsn: Lsn): Promise<number> {
+    this.#checkNotClosed();
     this.#checkUsable();
     return this.#segments.read(target, start, length, lsn, this.writeLsn);
   }
@@ -265,8 +266,10 @@ export class WalStorage {
   /**
    * Removes the segments whose number is lower, and returns how many those were. That of `flushLsn` always stays. A crash
    * may bring some of them back.
+   * @throws VarveError WAL_STORAGE_CLOSED (`unavailable`)
    */
   async removeSegmentsBelow(segment: number): Promise<number> {
+    this.#checkNotClosed();
     this.#checkUsable();
     const last = segmentBefore(this.flushLsn, this.#directory.segmentBytes);
     return this.#segments.removeBelow(Math.min(segment, last));
@@ -404,6 +407,14 @@ export class WalStorage {
     this.#decoder.sleep();
     await file?.close();
     await this.#segments.reader.forget();
+  }
+
+  /** For those who may run beside all others: WAL is closed under them where it is opened anew. */
+  #checkNotClosed(): void {
+    if (!this.#isClosed) return;
+    throw new VarveError('unavailable', 'WAL_STORAGE_CLOSED', 'this WAL is closed, or being opened anew', {
+      file: this.#directory.path,
+    });
   }
 
   #checkUsable(): void {

@@ -9,17 +9,25 @@ import type { Cluster } from './cluster.ts';
 import type { SafekeeperNode } from './safekeeper-node.ts';
 import { addressOf, SERVER, TENANT, TIMELINE } from './timeline-identity.ts';
 
+const TRIES = 4;
+/** Until those who were sent away have left. */
+const WAIT_US = 1500;
 const NEVER = new AbortController().signal;
 
 /**
- * Asks a safekeeper to which no proposer is connected for its status, and then for a vote in a term that has long
+ * Sends all proposers away from a safekeeper, asks it for its status, and then for a vote in a term that has long
  * been: both must say the same. Nothing is found out where a proposer comes in between.
  */
-export function probe(cluster: Cluster, safekeeper: SafekeeperNode): void {
+export function probe(cluster: Cluster, safekeeper: SafekeeperNode, triesLeft = TRIES): void {
   const { kernel } = cluster;
   const { timeline, acceptor, durable } = safekeeper;
   if (timeline === undefined || acceptor === undefined || durable?.failure !== undefined) return;
-  if (timeline.receivers.count > 0) return;
+  if (timeline.receivers.count > 0) {
+    if (triesLeft === 0) return;
+    for (const { node } of cluster.computes) kernel.network.breakConnections(node, safekeeper.node);
+    kernel.after(undefined, WAIT_US, () => probe(cluster, safekeeper, triesLeft - 1));
+    return;
+  }
   const { incarnation } = safekeeper.node;
   let hasSeenUs = false;
   let othersCame = false;

@@ -95,8 +95,8 @@ async function readAll(cluster: Cluster): Promise<void> {
     if (safekeeper === undefined) continue;
     const bytes = await kernel.perform(async () => {
       using timeline = await safekeeper.timelines.get(TENANT, TIMELINE).stay('wal');
-      const { commitLsn } = timeline.acceptor.acceptor;
-      const target = new Uint8Array(commitLsn - character.startLsn);
+      const { flushLsn } = timeline.acceptor.acceptor;
+      const target = new Uint8Array(flushLsn - character.startLsn);
       for (let at = 0; at < target.length; ) {
         at +=
           (await timeline.acceptor.wal?.read(

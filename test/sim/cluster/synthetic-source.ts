@@ -1,7 +1,7 @@
 import type { Lsn } from '../../../src/base/lsn.ts';
 import { cancelledError } from '../../../src/io/cancelled.ts';
 import type { Clock } from '../../../src/io/clock.ts';
-import { pause } from '../../../src/proposer/retry-delay.ts';
+import { pause } from '../../../src/io/retry-delay.ts';
 import type { WalSink, WalSource } from '../../../src/proposer/wal-source.ts';
 import type { SeededRandom } from '../../support/seeded-random.ts';
 import type { ServerWal } from './server-wal.ts';

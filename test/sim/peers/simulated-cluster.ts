@@ -42,6 +42,8 @@ export class SimulatedMember {
   readonly logger = new CollectingLogger();
   metrics!: SafekeeperMetrics;
   safekeeper!: Safekeeper;
+  /** Of its present life. */
+  doors!: SimDoors;
   readonly #configuration: Partial<SafekeeperConfiguration>;
 
   constructor(id: number, node: SimNode, configuration: Partial<SafekeeperConfiguration>) {
@@ -54,6 +56,7 @@ export class SimulatedMember {
   async boot(): Promise<void> {
     let isUp = false;
     this.node.start(async (doors) => {
+      this.doors = doors;
       this.metrics = new SafekeeperMetrics(new Metrics(doors.clock), () => []);
       this.safekeeper = await Safekeeper.start(
         {

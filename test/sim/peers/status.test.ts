@@ -216,13 +216,13 @@ describe('safekeepers among themselves', () => {
       );
     }
     for (const push of pushes) await push.leave();
-    const { safekeeper, node, metrics } = cluster.member(1);
+    const { safekeeper, doors, metrics } = cluster.member(1);
     await cluster.wait(60_000);
     const news = metrics.brokerPulledUpdates.value;
     await cluster.wait(300_000);
     expect(metrics.brokerPulledUpdates.value).toBe(news);
     const silentMs = (): { nodeId: number; silentMs: number }[] => {
-      const nowMs = node.incarnation?.doors.clock.monotonicMs() ?? 0;
+      const nowMs = doors.clock.monotonicMs();
       return safekeeper.peers
         .peersOf(KEY.tenantId, KEY.timelineId)
         .map(({ nodeId, heardMs }) => ({ nodeId, silentMs: nowMs - heardMs }));

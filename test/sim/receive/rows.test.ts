@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { type Lsn, toLsn } from '../../../src/base/lsn.ts';
 import { Gauge } from '../../../src/observe/metric-cells.ts';
+import {
+  HOT_STANDBY_FEEDBACK_BYTES,
+  HotStandbyFeedback,
+  writeHotStandbyFeedback,
+} from '../../../src/postgres/wire/replication-messages.ts';
 import { timelineStatusOf } from '../../../src/safekeeper/administration/timeline-status.ts';
 import { AcceptorLoop } from '../../../src/safekeeper/receive/acceptor-loop.ts';
 import type { Incarnation } from '../kernel-node.ts';
@@ -286,6 +291,35 @@ describe('receiving WAL', () => {
       const timeline = world.safekeeper.timelines.find(TENANT, TIMELINE);
       expect(timeline?.isInUse ?? false).toBe(false);
     }
+  });
+
+  test("what a standby's readers need reaches the proposer with the next answer", async () => {
+    const { world, proposer } = await elected();
+    const reader = await world.connect();
+    const stream = await world.kernel.perform(() =>
+      reader.copyBoth('START_REPLICATION PHYSICAL 0/100028', {
+        onCopyData: () => undefined,
+        onCopyEnd: () => undefined,
+      }),
+    );
+    const message = new Uint8Array(HOT_STANDBY_FEEDBACK_BYTES);
+    const feedback = {
+      sendTimeMicroseconds: 5,
+      xmin: 700,
+      xminEpoch: 1,
+      catalogXmin: 0,
+      catalogXminEpoch: 0,
+    };
+    writeHotStandbyFeedback(
+      new DataView(message.buffer),
+      0,
+      Object.assign(new HotStandbyFeedback(), feedback),
+    );
+    stream.sendMessages(message);
+    await world.wait(100);
+    proposer.append(new Uint8Array(0));
+    const answer = await proposer.next('append-response');
+    expect(answer.hotStandbyFeedback).toEqual({ time: 5n, xmin: 2n ** 32n + 700n, catalogXmin: 0n });
   });
 
   test('SK-25: the length of the queue is sampled every 5 s', async () => {

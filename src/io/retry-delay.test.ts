@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nodeClock } from '../io/node/clock.ts';
+import { nodeClock } from './node/clock.ts';
 import { pause, RetryDelay } from './retry-delay.ts';
 
 const random = (fraction: number) => ({ fraction: () => fraction, bytes: () => new Uint8Array(0) });

@@ -1,0 +1,103 @@
+// npm run torture: real processes under load and chaos, and the proof that nothing that was acknowledged is lost.
+import { parseArgs } from 'node:util';
+import { SeededRandom } from '../support/seeded-random.ts';
+import { runWalRound, type WalRoundResult } from './wal-round.ts';
+
+const USAGE = `npm run torture -- wal [options]
+
+  wal: three safekeepers, a proposer and a stock PostgreSQL with a load on it, each a process of its own, which are
+  killed, stopped and started, in rounds of about a minute. At the end of each, the safekeepers' WAL is compared with
+  the server's, and a stock standby that follows a safekeeper with the server.
+
+  --minutes M          how long, 1 by default; the last round is brought to its end
+  --seed N             which chaos (random)
+  --verbose            print what is done, as it is
+
+The last line says how many transactions were acknowledged and lost. The exit code is 1 if any was, or if something
+else went wrong.`;
+
+const ROUND_CHAOS_MS = 60_000;
+/** Bounds the WAL of a round, all of which is kept, and compared. */
+const PAUSE_MS = 4;
+const SEGMENT_SIZES_MIB = [1, 16] as const;
+
+interface Totals {
+  kills: number;
+  acknowledged: number;
+  lost: number;
+}
+
+async function torture(minutes: number, seed: number, isVerbose: boolean): Promise<boolean> {
+  const random = new SeededRandom(seed);
+  const deadline = performance.now() + minutes * 60_000;
+  const totals: Totals = { kills: 0, acknowledged: 0, lost: 0 };
+  const skipped = new Set<string>();
+  let isGood = true;
+  console.log(`torture: seed ${seed}`);
+  try {
+    for (let round = 1; performance.now() < deadline; round++) {
+      const result = await runWalRound({
+        seed: random.next(),
+        chaosMs: Math.min(ROUND_CHAOS_MS, Math.max(1000, deadline - performance.now())),
+        pauseMs: PAUSE_MS,
+        ...(isVerbose ? { onEvent: showEvent } : {}),
+        segmentSizeMiB: SEGMENT_SIZES_MIB[round % SEGMENT_SIZES_MIB.length] as number,
+      });
+      totals.kills += result.kills;
+      totals.acknowledged += result.acknowledged;
+      totals.lost += result.lost;
+      for (const what of result.skipped) skipped.add(what);
+      isGood = report(round, result) && isGood;
+    }
+  } catch (error) {
+    isGood = false;
+    console.error(`torture: failed: ${error instanceof Error ? error.stack : error}`);
+  }
+  for (const what of skipped) console.log(`torture: skipped: ${what}`);
+  const { kills, acknowledged, lost } = totals;
+  console.log(`torture: kills=${kills} acked=${acknowledged} lost=${lost}`);
+  return isGood && lost === 0;
+}
+
+function showEvent(text: string): void {
+  console.log(`  ${(performance.now() / 1000).toFixed(2)} s ${text}`);
+}
+
+/** False if something was wrong. */
+function report(round: number, result: WalRoundResult): boolean {
+  const { kills, acknowledged, unknown, elections, walBytes, compared, lost, findings, chaos } = result;
+  console.log(
+    `round ${round}: kills=${kills} acked=${acknowledged} unknown=${unknown} elections=${elections} ` +
+      `wal=${(walBytes / 1024 / 1024).toFixed(1)}MiB compared=${compared.join('+')} lost=${lost}`,
+  );
+  console.log(`  ${[...chaos].map(([name, count]) => `${name} ${count}×`).join(', ')}`);
+  const ends = [...result.proposerEnds].map(([status, count]) => `status ${status} ${count}×`);
+  if (ends.length > 0) console.log(`  proposers that ended by themselves: ${ends.join(', ')}`);
+  for (const finding of findings) console.error(`  ${finding}`);
+  if (acknowledged === 0) console.error('  nothing was acknowledged: there was nothing to lose');
+  return findings.length === 0 && acknowledged > 0;
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`--${name} is a number above 0, not "${text}"`);
+  return value;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help || positionals.length !== 1 || positionals[0] !== 'wal') {
+  console.log(USAGE);
+  if (!values.help) process.exitCode = 2;
+} else {
+  const seed = values.seed === undefined ? 1 + (Date.now() % 1_000_000_000) : positive('seed', values.seed);
+  if (!(await torture(positive('minutes', values.minutes), seed, values.verbose))) process.exitCode = 1;
+}
