@@ -24,6 +24,15 @@ export class Acknowledged {
     this.#termHistory = termHistory;
   }
 
+  /** What has been acknowledged by now. */
+  snapshot(): Acknowledged {
+    const copy = new Acknowledged(this.#startLsn);
+    copy.count = this.count;
+    copy.commitLsn = this.commitLsn;
+    copy.#termHistory = this.#termHistory;
+    return copy;
+  }
+
   /**
    * At the end: what could be read from each member's safekeeper, from the beginning of the timeline on.
    * @throws SafetyViolation ‘acknowledged’ where fewer than a majority have all of it, byte for byte
