@@ -19,9 +19,14 @@ export class HostProcess implements AsyncDisposable {
 
   constructor(execArguments: readonly string[] = []) {
     this.#child = fork(MAIN, {
-      // What a safekeeper's launcher sets: its syncs should not wait for each other.
+      // What bin/varve sets for a service.
       env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
-      execArgv: [...process.execArgv, ...execArguments],
+      execArgv: [
+        ...process.execArgv,
+        '--min-semi-space-size=16',
+        '--max-semi-space-size=32',
+        ...execArguments,
+      ],
       serialization: 'advanced',
     });
     this.#child.on('message', (message) => this.#take(message as HostAnswer));

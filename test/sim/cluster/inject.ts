@@ -7,6 +7,9 @@ import { probe } from './probe.ts';
 import type { SafekeeperNode } from './safekeeper-node.ts';
 import { TENANT, TIMELINE } from './timeline-identity.ts';
 
+/** Microseconds that a sync of a healthy disk takes at most, but for its tail. */
+const SYNC_MAX_US = 2000;
+
 const FAULT = traceLabel('fault');
 const PAGE_BYTES = 4096;
 
@@ -87,12 +90,12 @@ function inject(cluster: Cluster, fault: Fault): void {
       later(fault.forMs, () => slowNetwork(cluster, 1 / fault.factor));
       break;
     case 'slow-disk': {
-      const { latency } = nodeAt(fault.node).disk.faults;
-      const scale = (factor: number): void => {
-        latency.sync.maxUs = Math.max(1, Math.round(latency.sync.maxUs * factor));
-      };
-      scale(fault.factor);
-      later(fault.forMs, () => scale(1 / fault.factor));
+      const { sync } = nodeAt(fault.node).disk.faults.latency;
+      // One that comes while another lasts takes its place: their product would be a sync that takes minutes.
+      sync.maxUs = SYNC_MAX_US * fault.factor;
+      later(fault.forMs, () => {
+        sync.maxUs = SYNC_MAX_US;
+      });
       break;
     }
     case 'failing-disk':
@@ -175,7 +178,7 @@ export function heal(cluster: Cluster): void {
     node.plannedCrash = undefined;
     node.disk.capacityBytes = Number.MAX_SAFE_INTEGER;
     node.disk.faults.heal();
-    node.disk.faults.latency.sync.maxUs = 2000;
+    node.disk.faults.latency.sync.maxUs = SYNC_MAX_US;
   }
   for (const safekeeper of safekeepers) safekeeper.onFollowed = undefined;
   for (const { node } of computes) node.crash({ kind: 'kill' });
