@@ -4,6 +4,7 @@ import type { MembershipConfiguration } from '../contracts/membership.ts';
 import { nodeClock } from '../io/node/clock.ts';
 import { nodeRandom } from '../io/node/random.ts';
 import { nodeSockets } from '../io/node/sockets.ts';
+import type { PasswordSource } from '../libpq/client/authenticate.ts';
 import { createJsonLogger, type JsonLogOptions } from '../observe/log.ts';
 import { parseConnectionString } from './connection-string.ts';
 import type { ProposerDoors, ProposerOptions } from './options.ts';
@@ -22,7 +23,7 @@ export interface TimelineArguments {
   readonly tenantId: TenantId;
   readonly timelineId: TimelineId;
   readonly membership: MembershipConfiguration;
-  readonly password?: string;
+  readonly password?: PasswordSource;
   readonly logLevel: LogLevel;
 }
 

@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { formatLsn } from '../../src/base/lsn.ts';
 import type { TokenClaims } from '../../src/contracts/token.ts';
 import type { TokenSigner } from '../../src/http/token-signer.ts';
 import type { SocketAddress } from '../../src/io/sockets.ts';
 import { makeSelfSigned } from '../support/certificates.ts';
+import { runVarve } from '../support/varve-command.ts';
 import { connectToSafekeeper, WalPusher } from '../support/wal-pusher.ts';
 import {
   KEY,
@@ -179,4 +181,22 @@ test('safekeepers reach each other with their own tokens, over TLS', async () =>
       timeout: 15_000,
     })
     .toBe(end);
+});
+
+test('a proposer brings its token from a file', async () => {
+  await using safekeeper = await startGuarded();
+  const { pg } = safekeeper.service.addresses;
+  if (!('port' in pg)) throw new Error('it listens on TCP');
+  await safekeeper.client(await signer.sign(own)).createTimeline(newTimeline(), signal());
+  const tokenPath = join(directory, 'token');
+  writeFileSync(tokenPath, `${await signer.sign(own)}\n`);
+  const { generation, members } = newTimeline().mconf;
+  const { code, out } = await runVarve(
+    'proposer',
+    'sync',
+    ...['--tenant', TENANT, '--timeline', TIMELINE, '--auth-token-path', tokenPath],
+    ...['--generation', String(generation), '--segment-size', String(newTimeline().wal_seg_size)],
+    ...['--safekeepers', `${members[0]?.id ?? 1}=127.0.0.1:${pg.port}`],
+  );
+  expect({ code, out }).toEqual({ code: 0, out: `${formatLsn(START_LSN)}\n` });
 });

@@ -3,11 +3,14 @@ import { VarveError } from '../../base/errors.ts';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../base/ids.ts';
 import { formatLsn, type Lsn } from '../../base/lsn.ts';
 import { checkMembership, type SafekeeperAddress } from '../../contracts/membership.ts';
+import type { Files } from '../../io/files.ts';
 import { isSegmentSize, SEGMENT_BYTES_DEFAULT } from '../../postgres/wal/page-header.ts';
 import type { Position, TimelineArguments } from '../../proposer/main.ts';
 import type { CliContext } from '../context.ts';
 import { parseAddress, parseCount, parseLsnOption } from '../option-values.ts';
 
+/** A token has some 200. */
+const TOKEN_BYTES_MAX = 8192;
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
 interface TimelineFlags {
@@ -15,7 +18,7 @@ interface TimelineFlags {
   readonly timeline: TimelineId;
   readonly safekeepers: readonly SafekeeperAddress[];
   readonly generation: number;
-  readonly token?: string;
+  readonly authTokenPath?: string;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -37,7 +40,7 @@ function addTimelineOptions(command: Command): Command {
     .requiredOption('--timeline <id>', '32 hexadecimal digits', (text) => parseId(parseTimelineId, text))
     .requiredOption('--safekeepers <id=host:port,…>', 'who keeps the WAL', parseSafekeepers)
     .option('--generation <n>', 'of the configuration that names them; 0: there is none', parseCount, 0)
-    .option('--token <jwt>', 'for safekeepers that ask for one')
+    .option('--auth-token-path <file>', 'a token, for safekeepers that ask for one')
     .addOption(new Option('--log-level <level>', 'to standard error').choices(LOG_LEVELS).default('warn'));
 }
 
@@ -72,7 +75,7 @@ async function sync(context: CliContext, flags: SyncFlags): Promise<void> {
   // Loaded only here: no other command needs it.
   const { syncSafekeepers } = await import('../../proposer/main.ts');
   const { term, lsn } = await syncSafekeepers({
-    ...timelineArguments(flags),
+    ...timelineArguments(context, flags),
     segmentBytes: flags.segmentSize,
   });
   if (context.isJson) await context.output.writeJson({ term, lsn: formatLsn(lsn) });
@@ -84,7 +87,7 @@ async function run(context: CliContext, flags: RunFlags): Promise<void> {
   const { postgres, applicationName, slot, initialLsn } = flags;
   const end = await runProposer(
     {
-      ...timelineArguments(flags),
+      ...timelineArguments(context, flags),
       postgres,
       applicationName,
       ...(slot === undefined ? {} : { slot }),
@@ -104,17 +107,25 @@ async function report(
   else await output.write(`${event} in term ${term} at ${formatLsn(lsn)}\n`);
 }
 
-function timelineArguments(flags: TimelineFlags): TimelineArguments {
-  const { tenant, timeline, safekeepers, generation, token, logLevel } = flags;
+function timelineArguments({ files }: CliContext, flags: TimelineFlags): TimelineArguments {
+  const { tenant, timeline, safekeepers, generation, authTokenPath, logLevel } = flags;
   const membership = { generation, members: safekeepers, newMembers: undefined };
   checkMembership(membership);
   return {
     tenantId: tenant,
     timelineId: timeline,
     membership,
-    ...(token === undefined ? {} : { password: token }),
+    // Read anew for each connection: tokens are replaced before they expire.
+    ...(authTokenPath === undefined ? {} : { password: () => readToken(files, authTokenPath) }),
     logLevel,
   };
+}
+
+async function readToken(files: Files, path: string): Promise<string> {
+  await using file = await files.open(path);
+  const content = new Uint8Array(Math.min(file.sizeBytes, TOKEN_BYTES_MAX));
+  const length = await file.read(content, 0, content.length, 0);
+  return new TextDecoder().decode(content.subarray(0, length)).trim();
 }
 
 function parseId<Id>(parse: (text: string) => Id, text: string): Id {
