@@ -91,9 +91,17 @@ export function makeSelfSigned(names: readonly string[], validForDays = 2): Serv
   );
   const signature = Buffer.concat([Uint8Array.of(0), sign('sha256', toBeSigned, privateKey)]);
   const certificate = element(SEQUENCE, toBeSigned, algorithm, element(BIT_STRING, signature));
-  const lines = certificate.toString('base64').replace(/.{64}/g, '$&\n');
   return {
-    certificate: `-----BEGIN CERTIFICATE-----\n${lines}\n-----END CERTIFICATE-----\n`,
+    certificate: toPem(certificate),
     privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   };
+}
+
+/** No line may be empty, also where the last one is full: OpenSSL refuses that. */
+export function toPem(certificate: Uint8Array): string {
+  const lines =
+    Buffer.from(certificate)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
 }
