@@ -83,6 +83,7 @@ export class Proposer {
     const sourceEnded = Promise.withResolvers<void>();
     this.sourceEnded = sourceEnded.promise;
     this.#resolveSourceEnded = sourceEnded.resolve;
+    // `elect` waits for it and learns of its failure; once it has, `ended` tells of what comes.
     this.#ready.promise.catch(() => undefined);
     this.#session = this.#makeSession();
     this.#session.start();
@@ -220,6 +221,7 @@ export class Proposer {
       await Promise.race([told.promise, ended, interrupted.promise]);
     } finally {
       signal.removeEventListener('abort', cancel);
+      // The race has told of the first of them; the others may still be rejected, for nobody.
       interrupted.promise.catch(() => undefined);
       ended.catch(() => undefined);
     }

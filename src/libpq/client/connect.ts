@@ -56,6 +56,7 @@ export async function connect(
       reject(attempt.signal.reason);
     });
   });
+  // The attempt's signal is looked at after each step too: where no race waits for this, nothing is lost.
   aborted.catch(() => undefined);
   try {
     if (signal.aborted) cancel();
