@@ -17,6 +17,7 @@ import { decodeRedoCase } from '../src/redo/redo-case.ts';
 import { findVisibilityClears, VisibilityClears } from '../src/redo/visibility.ts';
 import { type RecordSample, readRecordSamples, recordSamplesPath } from '../test/golden/record-samples.ts';
 import { SeededRandom } from '../test/support/seeded-random.ts';
+import { layerTarget } from './layer-target.ts';
 import { mutate, mutateInPlace } from './mutate.ts';
 import { fillHole, findContentDifference, findPageDamage, pageNumbers } from './page-damage.ts';
 import { spreadRecord } from './spread-record.ts';
@@ -236,11 +237,12 @@ const filesTarget: Target = ({ samples }, random) => {
 };
 
 const targets: readonly (readonly [string, number, Target])[] = [
-  ['redo', 45, redoTarget],
+  ['redo', 42, redoTarget],
   ['body', 40, bodyTarget],
   ['wal', 5, walTarget],
   ['random', 8, randomBytesTarget],
   ['files', 2, filesTarget],
+  ['layer', 3, (_material, random) => layerTarget(random)],
 ];
 
 /** The samples once more, one after another, as WAL of their own with page headers, right links and right CRCs. */

@@ -117,3 +117,13 @@ export function verifyRecords(offsets: u32, count: u32): u32 {
   }
   return count;
 }
+
+/** The CRC of [pointer, pointer + length), going on from that of the bytes before (0 where there are none). */
+export function continueCrc(previous: u32, pointer: u32, length: u32): u32 {
+  let crc = ~previous;
+  const end = pointer + length;
+  let position = pointer;
+  for (; position + 16 <= end; position += 16) crc = sixteenBytes(crc, position);
+  for (; position < end; position++) crc = (crc >> 8) ^ load<u32>(((crc ^ load<u8>(position)) & 0xff) << 2);
+  return ~crc;
+}

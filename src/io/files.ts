@@ -59,6 +59,12 @@ export interface ReadableFile extends AsyncDisposable {
    * file ends before.
    */
   read(target: Uint8Array, start: number, length: number, position: number): Promise<number>;
+  /**
+   * As `read`, now, in this call: a microsecond where the operating system has the bytes in memory, so use it where
+   * they almost surely are there. -1: nothing was read, since that cannot be done without waiting (a virtual file has
+   * given its descriptor back); `read` does it.
+   */
+  readNow(target: Uint8Array, start: number, length: number, position: number): number;
   /** Lets go of the file. May be called again. */
   close(): Promise<void>;
 }

@@ -38,6 +38,10 @@ class WrappedFile implements UpdatableFile {
     return this.#file.read(target, start, length, position);
   }
 
+  readNow(target: Uint8Array, start: number, length: number, position: number): number {
+    return this.#file.readNow(target, start, length, position);
+  }
+
   writeNow(source: Uint8Array, start: number, length: number, position: number): void {
     this.#file.writeNow(source, start, length, position);
   }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { allocateAligned } from '../../src/io/aligned-buffer.ts';
 import type { Files } from '../../src/io/files.ts';
 import { replaceFile, TEMPORARY_SUFFIX } from '../../src/io/replace-file.ts';
+import { SeededRandom } from '../support/seeded-random.ts';
 import { expectRefusal, type World } from './world.ts';
 
 export interface FilesWorld extends World {
@@ -27,6 +29,7 @@ export function describeFiles(name: string, makeWorld: () => Promise<FilesWorld>
     checkDirectories(check);
     checkRefusals(check);
     checkReplacing(check);
+    checkEngine(check);
   });
 }
 
@@ -72,6 +75,19 @@ function checkReading(check: Check): void {
     expect(target).toEqual(Uint8Array.from({ length: 256 }, (_, index) => 255 - index));
   });
 
+  check('reads at once, as it reads later', async (files, directory) => {
+    await files.create(`${directory}/a`, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8));
+    await using file = await files.open(`${directory}/a`);
+    const target = new Uint8Array(10).fill(99);
+    expect(file.readNow(target, 1, 3, 2)).toBe(3);
+    expect([...target]).toEqual([99, 3, 4, 5, 99, 99, 99, 99, 99, 99]);
+    expect(file.readNow(target, 0, 10, 5)).toBe(3);
+    expect([...target.subarray(0, 4)]).toEqual([6, 7, 8, 5]);
+    expect(file.readNow(target, 0, 10, 8)).toBe(0);
+    expect(file.readNow(target, 10, 0, 0)).toBe(0);
+    expect(() => file.readNow(new Uint8Array(2), 1, 2, 0)).toThrow(RangeError);
+  });
+
   check('reading beyond the buffer is a bug, and throws', async (files, directory) => {
     await put(files, `${directory}/a`, 'text');
     await using file = await files.open(`${directory}/a`);
@@ -84,6 +100,7 @@ function checkReading(check: Check): void {
     await file.close();
     await expect(file.close()).resolves.toBeUndefined();
     expect(() => file.writeNow(bytes('x'), 0, 1, 0)).toThrow(/closed/);
+    expect(() => file.readNow(new Uint8Array(1), 0, 1, 0)).toThrow(/closed/);
     await expect(file.write(bytes('x'), 0, 1, 0)).rejects.toThrow(/closed/);
     await expect(file.read(new Uint8Array(1), 0, 1, 0)).rejects.toThrow(/closed/);
     await expect(file.resize(0)).rejects.toThrow(/closed/);
@@ -204,6 +221,165 @@ function checkWriting(check: Check): void {
     await expectRefusal(files.create(path, bytes('second')), 'conflict', 'FILE_EXISTS');
     expect(await get(files, path)).toBe('first');
   });
+}
+
+const SIZES = [0, 1, 511, 512, 513, 4095, 4096, 4097, 12_288, 100_000, 262_144, 300_001];
+
+/** Bytes of which no two neighbouring sectors are alike. */
+const patternOf = (lengthBytes: number): Uint8Array =>
+  Uint8Array.from({ length: lengthBytes }, (_, index) => index * 7 + (index >> 9) * 13);
+
+function checkEngine(check: Check): void {
+  check('IO-01: aligned or not, what is written is read, of any size', async (files, directory) => {
+    for (const size of SIZES) {
+      const path = `${directory}/${size}`;
+      const content = patternOf(size);
+      const aligned = allocateAligned(size + 4096);
+      aligned.set(content);
+      await using file = await files.openForUpdate(path);
+      await file.write(aligned, 0, size, 0);
+      expect(await files.stat(path)).toMatchObject({ kind: 'file', sizeBytes: size });
+      await file.sync();
+      await using reader = await files.open(path);
+      for (const [position, length] of [
+        [0, size],
+        [0, 4096],
+        [4096, 8192],
+        [511, 1026],
+        [size - 1, 1],
+        [size, 1],
+        [size + 4096, 4096],
+      ] as const) {
+        if (position < 0) continue;
+        const expected = Buffer.from(content.subarray(position, position + length));
+        for (const target of [new Uint8Array(length + 1), allocateAligned(length + 1)]) {
+          const start = length % 2;
+          expect(await reader.read(target, start, length, position)).toBe(expected.length);
+          expect(Buffer.from(target.subarray(start, start + expected.length)).equals(expected)).toBe(true);
+          target.fill(0);
+          expect(reader.readNow(target, start, length, position)).toBe(expected.length);
+          expect(Buffer.from(target.subarray(start, start + expected.length)).equals(expected)).toBe(true);
+        }
+      }
+    }
+  });
+
+  check(
+    'IO-04: writes of ranges side by side, all at once, give the right file',
+    async (files, directory) => {
+      const content = patternOf(600_000);
+      const aligned = allocateAligned(content.length);
+      aligned.set(content);
+      await using file = await files.openForUpdate(`${directory}/a`);
+      const writes: Promise<void>[] = [];
+      // Whole blocks, parts of blocks, and what lies across their borders; the last ones first.
+      for (let end = content.length, turn = 0; end > 0; turn++) {
+        const length = Math.min(end, [4096, 777, 12_288, 3319, 1, 8191][turn % 6] as number);
+        end -= length;
+        if (turn % 7 === 0) file.writeNow(aligned, end, length, end);
+        else writes.push(file.write(turn % 5 === 0 ? content : aligned, end, length, end));
+      }
+      await Promise.all(writes);
+      const target = new Uint8Array(content.length);
+      expect(await file.read(target, 0, target.length, 0)).toBe(content.length);
+      expect(Buffer.compare(target, content)).toBe(0);
+      const { sizeBytes } = await files.stat(`${directory}/a`);
+      expect(sizeBytes).toBe(content.length);
+    },
+  );
+
+  check('IO-05: a file says its size and its kind, in the words of the door', async (files, directory) => {
+    await put(files, `${directory}/a`, 'four');
+    await using file = await files.open(`${directory}/a`);
+    const status = await files.stat(`${directory}/a`);
+    expect(Object.keys(status).sort()).toEqual(['kind', 'modifiedMs', 'sizeBytes']);
+    expect([status.kind, status.sizeBytes, file.sizeBytes]).toEqual(['file', 4, 4]);
+  });
+
+  check(
+    'VF-08: any sequence of operations does what it does to bytes in memory',
+    async (files, directory) => {
+      for (let seed = 1; seed <= 8; seed++) await compareWithModel(files, `${directory}/${seed}`, seed);
+    },
+  );
+}
+
+/** Does the same to a file and to bytes in memory, and compares them after each step. */
+async function compareWithModel(files: Files, path: string, seed: number): Promise<void> {
+  const random = new SeededRandom(seed);
+  const source = allocateAligned(100_000);
+  source.set(patternOf(source.length));
+  let model = new Uint8Array(0);
+  let name = path;
+  let file = await files.openForUpdate(path);
+  let reader = await files.open(path);
+  const near = (unit: number): number =>
+    Math.max(0, random.below(12) * unit + random.pick([0, 0, 0, -1, 1, 100]));
+  for (let step = 0; step < 150; step++) {
+    const position = near(4096);
+    const length = Math.min(near(4096), 40_000);
+    switch (random.below(9)) {
+      case 0:
+      case 1:
+      case 2: {
+        const start = random.pick([0, 512, 4096, 3]);
+        const whole = source.subarray(random.pick([0, 4096, 1]));
+        if (random.chance(0.3)) file.writeNow(whole, start, length, position);
+        else await file.write(whole, start, length, position);
+        if (length === 0) break;
+        const next = new Uint8Array(Math.max(model.length, position + length));
+        next.set(model);
+        next.set(whole.subarray(start, start + length), position);
+        model = next;
+        break;
+      }
+      case 3: {
+        await file.resize(position);
+        const next = new Uint8Array(position);
+        next.set(model.subarray(0, position));
+        model = next;
+        break;
+      }
+      case 4:
+        await file.sync();
+        break;
+      case 5: {
+        const to = `${path}-${step}`;
+        await files.rename(name, to);
+        name = to;
+        break;
+      }
+      case 6:
+        await file.close();
+        file = await files.openForUpdate(name);
+        expect(file.sizeBytes).toBe(model.length);
+        break;
+      case 7:
+        await reader.close();
+        reader = await files.open(name);
+        expect(reader.sizeBytes).toBe(model.length);
+        break;
+      default: {
+        const target = random.chance(0.5) ? allocateAligned(length) : new Uint8Array(length);
+        const from = random.pick([file, reader]);
+        const count = await from.read(target, 0, length, position);
+        const expected = model.subarray(position, position + length);
+        expect(count).toBe(expected.length);
+        expect(Buffer.compare(target.subarray(0, count), expected)).toBe(0);
+        const now = from.readNow(target.fill(0), 0, length, position);
+        // A virtual file may have no descriptor at this moment.
+        if (now === -1) break;
+        expect(now).toBe(expected.length);
+        expect(Buffer.compare(target.subarray(0, now), expected)).toBe(0);
+      }
+    }
+    expect((await files.stat(name)).sizeBytes).toBe(model.length);
+  }
+  await file.close();
+  const target = new Uint8Array(model.length + 1);
+  expect(await reader.read(target, 0, target.length, 0)).toBe(model.length);
+  expect(Buffer.compare(target.subarray(0, model.length), model)).toBe(0);
+  await reader.close();
 }
 
 function checkNames(check: Check): void {

@@ -166,8 +166,9 @@ export class EffectApplier {
     const map = this.#cluster.findFork(tablespace, database, number, FORK_VISIBILITY_MAP);
     if (map === undefined) return;
     const mapBlock = visibilityMapBlock(blocks);
-    const page = map.pages[mapBlock];
-    if (visibilityMapBlocks(blocks) > mapBlock && page !== undefined) truncateVisibilityMapPage(page, blocks);
+    if (visibilityMapBlocks(blocks) > mapBlock && map.blocks > mapBlock) {
+      truncateVisibilityMapPage(map.makePage(mapBlock), blocks);
+    }
     map.truncate(visibilityMapBlocks(blocks));
   }
 

@@ -127,6 +127,9 @@ export const REAL_DOORS = ['src/io/node', 'src/io/s3'];
 /** Who may start a service, by importing its main.ts. */
 export const STARTERS = ['src/cli', 'src/index.ts'];
 
+/** What may import a module that it is told the URL of: a composer has named it. */
+export const LOADERS = ['src/io/node/worker-entry.ts'];
+
 export const isUnitTest = (path: string): boolean => path.endsWith('.test.ts');
 
 /** Built-in modules that neither read nor change anything outside of their arguments. */

@@ -87,6 +87,7 @@ describe('directions', () => {
       );
     }
     expect(problemOf('src/postgres/a.ts', 'await import(name);')).toMatch(/imports what an expression gives/);
+    expect(verify({ 'src/io/node/worker-entry.ts': 'await import(name);' })).toEqual([]);
   });
 });
 

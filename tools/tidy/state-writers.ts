@@ -14,6 +14,14 @@ export const STATE_KEEPERS = [
  * this list.
  */
 export const STATE_WRITERS: Readonly<Record<string, string>> = {
+  'src/pageserver/layers/format/layer-writer.ts':
+    'A layer is too large for one content in memory; it is synced under its temporary name before it gets its own.',
+  'src/pageserver/layers/redo-failure-case.ts':
+    'A case of failed replay is for whoever looks into it, and no state: nothing reads it again.',
+  'src/pageserver/remote/deletion-store.ts':
+    'A list that cannot be read gets a name under which it is never executed; its content stays.',
+  'src/pageserver/remote/layer-transfer.ts':
+    'A layer from the bucket is too large for one content in memory; it is synced under its temporary name before it gets its own.',
   'src/safekeeper/backup/restore.ts':
     'A segment that comes back from the bucket is too large for one content in memory; the control file says when it counts.',
   'src/safekeeper/timeline/timelines.ts':

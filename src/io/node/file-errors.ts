@@ -1,4 +1,4 @@
-import { type ErrorKind, VarveError } from '../../base/errors.ts';
+import { BadRequestError, type ErrorKind, VarveError } from '../../base/errors.ts';
 
 /** What the operating system's refusals mean to whoever asked. All others are FILE_IO. */
 const REFUSALS: Readonly<Record<string, readonly [ErrorKind, string, string]>> = {
@@ -28,8 +28,17 @@ export function toFileError(path: string, error: unknown): unknown {
   return new VarveError(kind, stable, reason, { file: path }, error);
 }
 
+/**
+ * What is no Unicode has no UTF-8, and would be another path for the operating system.
+ * @throws VarveError ‘bad-request’ / BAD_PATH
+ */
+export function checkPath(path: string): void {
+  if (!path.isWellFormed()) throw new BadRequestError('BAD_PATH', 'a path is not Unicode', { file: path });
+}
+
 /** Turns what Node.js throws into the door's errors. */
 export async function translate<Result>(path: string, action: () => Promise<Result>): Promise<Result> {
+  checkPath(path);
   try {
     return await action();
   } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,3 +91,40 @@ test.each(['write', 'writeNow'])(
     expect(readFileSync(path)).toEqual(Buffer.alloc(10_000, 7));
   },
 );
+
+test('VF-10: a name that is not UTF-8 is refused where it comes in, with its bytes', async () => {
+  const path = join(directory, 'latin');
+  await nodeFiles.makeDirectory(path);
+  await nodeFiles.create(join(path, 'ä'), new Uint8Array(1));
+  const name = Buffer.concat([Buffer.from(`${path}/`), Buffer.of(0x61, 0xe4)]);
+  writeFileSync(name, 'text');
+  const error = await expectRefusal(nodeFiles.list(path), 'bad-request', 'BAD_PATH');
+  expect([error.place.file, error.reason]).toEqual([path, expect.stringContaining('61e4')]);
+  rmSync(name);
+  expect(await nodeFiles.list(path)).toEqual(['ä']);
+});
+
+test('VF-10: a path that is not Unicode is refused, and not made another', async () => {
+  const path = join(directory, 'half-\ud800');
+  const there = join(directory, 'there');
+  await nodeFiles.create(there, new Uint8Array(1));
+  const before = await nodeFiles.list(directory);
+  for (const action of [
+    () => nodeFiles.open(path),
+    () => nodeFiles.openForUpdate(path),
+    () => nodeFiles.create(path, new Uint8Array(1)),
+    () => nodeFiles.makeDirectory(path),
+    () => nodeFiles.list(path),
+    () => nodeFiles.stat(path),
+    () => nodeFiles.remove(path),
+    () => nodeFiles.removeDirectory(path),
+    () => nodeFiles.syncDirectory(path),
+    () => nodeFiles.rename(path, there),
+    () => nodeFiles.rename(there, path),
+    () => nodeFiles.link(path, there),
+    () => nodeFiles.link(there, path),
+  ]) {
+    await expectRefusal(action(), 'bad-request', 'BAD_PATH');
+  }
+  expect(await nodeFiles.list(directory)).toEqual(before);
+});

@@ -1,37 +1,33 @@
-import { close, constants, fstat, open } from 'node:fs';
+import { constants } from 'node:fs';
 import * as promises from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { BadRequestError } from '../../base/errors.ts';
+import { BadRequestError, VarveError } from '../../base/errors.ts';
 import type { FileStatus, Files } from '../files.ts';
-import { translate } from './file-errors.ts';
-import { OpenFile } from './open-file.ts';
+import { checkPath, translate } from './file-errors.ts';
+import { openBuffered, openRegularFile, READING, UPDATING } from './open-regular-file.ts';
 
-/** What Varve makes is for its account alone, as in PostgreSQL (file_perm.h, pg_file_create_mode). */
-const FILE_MODE = 0o600;
+/** What Varve makes is for its account alone, as in PostgreSQL (file_perm.h, pg_dir_create_mode_owner). */
 const DIRECTORY_MODE = 0o700;
-
-const openDescriptor = promisify(open);
-const closeDescriptor = promisify(close);
-const statusOfDescriptor = promisify(fstat);
 
 const kindOf = (entry: { isFile(): boolean; isDirectory(): boolean }): FileStatus['kind'] => {
   if (entry.isFile()) return 'file';
   return entry.isDirectory() ? 'directory' : 'other';
 };
 
-async function openRegularFile(path: string, flags: number): Promise<OpenFile> {
-  // Without O_NONBLOCK, opening a named pipe would wait for somebody at its other end.
-  const descriptor = await openDescriptor(path, flags | constants.O_NONBLOCK, FILE_MODE);
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** A name that is no UTF-8 is refused: as a string it would be the name of another file. */
+async function listNames(directory: string): Promise<string[]> {
+  const names = await promises.readdir(directory, { encoding: 'buffer' });
+  return names.map((name) => decodeName(name, directory)).sort();
+}
+
+function decodeName(name: Uint8Array, directory: string): string {
   try {
-    const status = await statusOfDescriptor(descriptor);
-    if (status.isDirectory()) {
-      throw new BadRequestError('IS_A_DIRECTORY', 'this is a directory', { file: path });
-    }
-    if (!status.isFile()) throw new BadRequestError('BAD_PATH', 'this is not a regular file', { file: path });
-    return new OpenFile(path, status.size, descriptor);
+    return utf8.decode(name);
   } catch (error) {
-    await closeDescriptor(descriptor);
-    throw error;
+    const hex = Buffer.from(name).toString('hex');
+    const reason = `a name in this directory is not UTF-8: the bytes ${hex}`;
+    throw new VarveError('bad-request', 'BAD_PATH', reason, { file: directory }, error);
   }
 }
 
@@ -60,17 +56,25 @@ export const nodeFiles: Files = {
       return { kind: kindOf(status), sizeBytes: status.size, modifiedMs: status.mtimeMs };
     }),
 
-  list: (directory) => translate(directory, async () => (await promises.readdir(directory)).sort()),
+  list: (directory) => translate(directory, async () => listNames(directory)),
 
-  open: (path) => translate(path, () => openRegularFile(path, constants.O_RDONLY)),
+  open: (path) => openRegularFile(path, READING, openBuffered),
 
   create: (path, content) => translate(path, () => promises.writeFile(path, content, { flag: 'wx' })),
 
-  openForUpdate: (path) => translate(path, () => openRegularFile(path, constants.O_RDWR | constants.O_CREAT)),
+  openForUpdate: (path) => openRegularFile(path, UPDATING, openBuffered),
 
-  rename: (from, to) => translate(from, () => promises.rename(from, to)),
+  rename: (from, to) =>
+    translate(from, () => {
+      checkPath(to);
+      return promises.rename(from, to);
+    }),
 
-  link: (from, to) => translate(to, () => promises.link(from, to)),
+  link: (from, to) =>
+    translate(to, () => {
+      checkPath(from);
+      return promises.link(from, to);
+    }),
 
   remove: (path) => translate(path, () => promises.unlink(path)),
 

@@ -1,4 +1,4 @@
-import { close, fdatasync, ftruncate, read, write, writeSync } from 'node:fs';
+import { close, fdatasync, ftruncate, read, readSync, write, writeSync } from 'node:fs';
 import { AssertionError, VarveError } from '../../base/errors.ts';
 import type { UpdatableFile } from '../files.ts';
 import { toFileError } from './file-errors.ts';
@@ -11,14 +11,20 @@ export class OpenFile implements UpdatableFile {
   readonly path: string;
   readonly sizeBytes: number;
   readonly #descriptor: number;
+  readonly #readUnitBytes: number;
   #operationsUnderWay = 0;
   #closed: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
-  constructor(path: string, sizeBytes: number, descriptor: number) {
+  /**
+   * @param readUnitBytes what the system wants reads in multiples of; one that ends within a unit has come to the end
+   *   of the file, and nothing is asked for behind it
+   */
+  constructor(path: string, sizeBytes: number, descriptor: number, readUnitBytes = 1) {
     this.path = path;
     this.sizeBytes = sizeBytes;
     this.#descriptor = descriptor;
+    this.#readUnitBytes = readUnitBytes;
   }
 
   read(target: Uint8Array, start: number, length: number, position: number): Promise<number> {
@@ -28,12 +34,29 @@ export class OpenFile implements UpdatableFile {
         read(this.#descriptor, target, start + done, length - done, position + done, (error, count) => {
           if (error !== null) return this.#finish(() => reject(toFileError(this.path, error)));
           done += count;
-          if (count === 0 || done === length) return this.#finish(() => resolve(done));
+          const isAtEnd = count === 0 || done % this.#readUnitBytes !== 0;
+          if (isAtEnd || done === length) return this.#finish(() => resolve(done));
           step();
         });
       };
       this.#begin(step);
     });
+  }
+
+  readNow(target: Uint8Array, start: number, length: number, position: number): number {
+    this.#assertOpen();
+    let done = 0;
+    while (done < length) {
+      let count: number;
+      try {
+        count = readSync(this.#descriptor, target, start + done, length - done, position + done);
+      } catch (error) {
+        throw toFileError(this.path, error);
+      }
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
   }
 
   writeNow(source: Uint8Array, start: number, length: number, position: number): void {

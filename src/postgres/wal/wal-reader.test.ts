@@ -5,7 +5,8 @@ import { RM_LOGICAL_MESSAGE, RM_XLOG } from '../rmgr/resource-manager.ts';
 import { POSTGRES_17 } from '../versions/version.ts';
 import { DecodedRecord } from './decoded-record.ts';
 import { encodeRecord } from './record-writer.ts';
-import { WalReader, type WalReaderOptions } from './wal-reader.ts';
+import { WalReader } from './wal-reader.ts';
+import type { WalReaderOptions } from './wal-reader-options.ts';
 import { WalWriter, type WrittenRecord } from './wal-writer.ts';
 import { WalWorkspace } from './workspace.ts';
 

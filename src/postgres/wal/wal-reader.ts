@@ -21,7 +21,8 @@ import {
   RECORD_RESOURCE_MANAGER,
 } from './record-header.ts';
 import { UnfinishedRecord } from './unfinished-record.ts';
-import { WalPageChecker, type WalPageExpectations } from './wal-page-checker.ts';
+import { WalPageChecker } from './wal-page-checker.ts';
+import type { WalEnd, WalReaderOptions } from './wal-reader-options.ts';
 import { BATCH_RECORDS_MAX, DATA_START, WalWorkspace } from './workspace.ts';
 
 /** A batch ends with the first record that takes it past this many bytes. */
@@ -32,26 +33,6 @@ const XLOG_OVERWRITE_CONTRECORD = 0xd0;
 /** Where the fragment header of a record without blocks ends and its main data begins: id and one length byte. */
 const SHORT_MAIN_DATA: number = RECORD_HEADER_BYTES + 2;
 const WORKSPACE_TAKEN = 'another reader took the WAL workspace while this one had records in it';
-
-export interface WalReaderOptions extends WalPageExpectations {
-  /**
-   * Where to begin. In `exact` mode the start of a record (or of its page); in `search` mode any LSN: the first
-   * record that starts at or after it is the first that `next` shows.
-   */
-  readonly startLsn: number;
-  readonly mode?: 'exact' | 'search';
-  /** Refuse longer records. PostgreSQL's own limit, 1020 MiB, unless told otherwise. */
-  readonly recordBytesMax?: number;
-  /** Shared by readers of one thread; a reader makes its own if none is given. */
-  readonly workspace?: WalWorkspace;
-}
-
-/** Why there is no record at a place where one could begin. */
-export interface WalEnd {
-  /** End of the last whole record, or where the search came to its end. */
-  readonly lsn: number;
-  readonly reason: string;
-}
 
 /**
  * Turns WAL, fed in chunks of any size, into records: takes the page headers out, joins what they cut, follows
@@ -163,6 +144,21 @@ export class WalReader {
     this.#showFrom = startLsn;
     this.#position = this.#searching ? startLsn - (startLsn % WAL_PAGE_BYTES) : startLsn;
     this.endLsn = startLsn;
+  }
+
+  /**
+   * Whether the current record ends a batch. The records of a batch lie in one row in `workspace.bytes`, in their order,
+   * aligned to 8 bytes, from DATA_START up to `batchEndOffset`, and stay there until `next` goes on to another batch.
+   */
+  get isLastOfBatch(): boolean {
+    return this.#batchIndex === this.#batchCount;
+  }
+
+  /** Where in `workspace.bytes` the last record of the current batch ends, rounded up to 8 bytes. */
+  get batchEndOffset(): number {
+    if (this.#batchCount === 0) return DATA_START;
+    const last = this.workspace.offsets[this.#batchCount - 1] as number;
+    return last + ((this.workspace.view.getUint32(last, true) + 7) & ~7);
   }
 
   /** LSN of the byte that the next chunk must begin with. In search mode the first is the start of a page. */

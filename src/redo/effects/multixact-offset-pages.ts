@@ -13,10 +13,24 @@ const NONE = -1;
  * One object for one run of replay: as in a server, which pages exist decides when nothing is known yet.
  */
 export class MultixactOffsetPages {
-  /** last_initialized_offsets_page. */
-  #lastInitialized = NONE;
-  /** pre_initialized_offsets_page. */
-  #preInitialized = NONE;
+  #lastInitialized: number;
+  #preInitialized: number;
+
+  /** Without arguments for a run that begins; else what an earlier object's fields were, to go on with its run. */
+  constructor(lastInitialized: number = NONE, preInitialized: number = NONE) {
+    this.#lastInitialized = lastInitialized;
+    this.#preInitialized = preInitialized;
+  }
+
+  /** last_initialized_offsets_page: the page that was zeroed last, -1 before any was. */
+  get lastInitialized(): number {
+    return this.#lastInitialized;
+  }
+
+  /** pre_initialized_offsets_page: the page whose zeroing is still to come in WAL, and has been done, or -1. */
+  get preInitialized(): number {
+    return this.#preInitialized;
+  }
 
   /** Whether a slru-zero-page effect is carried out. To be asked once for each, in order. */
   zeroPage(page: number): boolean {

@@ -88,7 +88,15 @@ async function openSlowly(commitLsn: Lsn): Promise<{ storage: WalStorage; letRea
         return file.read(...range);
       };
       const { sizeBytes } = file;
-      return { path, sizeBytes, read, close: () => file.close(), [Symbol.asyncDispose]: () => file.close() };
+      const readNow: ReadableFile['readNow'] = (...range) => file.readNow(...range);
+      return {
+        path,
+        sizeBytes,
+        read,
+        readNow,
+        close: () => file.close(),
+        [Symbol.asyncDispose]: () => file.close(),
+      };
     },
   };
   const storage = await open({ commitLsn, files });

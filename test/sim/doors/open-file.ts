@@ -8,6 +8,7 @@ import { SECTOR_BYTES } from './pages.ts';
 import type { CrashMoment, DoorIncarnation } from './world.ts';
 
 const READ = traceLabel('read');
+const READ_NOW = traceLabel('readNow');
 const WRITE_NOW = traceLabel('writeNow');
 const WRITE = traceLabel('write');
 const RESIZE = traceLabel('resize');
@@ -44,6 +45,17 @@ export class OpenFile implements UpdatableFile {
     return this.#later('read', READ, position, length, () =>
       this.#file.read(target, start, length, position),
     );
+  }
+
+  readNow(target: Uint8Array, start: number, length: number, position: number): number {
+    this.#checkOpen();
+    checkRange(target, start, length);
+    const incarnation = this.#incarnation;
+    // What a dead process reads has no effect on anybody.
+    if (!incarnation.isAlive) return 0;
+    incarnation.kernel.note(incarnation.node.index, READ_NOW, position, length);
+    if (incarnation.node.disk.faults.fails('read', this.path)) throw diskError('broken', this.path);
+    return this.#file.read(target, start, length, position);
   }
 
   writeNow(source: Uint8Array, start: number, length: number, position: number): void {

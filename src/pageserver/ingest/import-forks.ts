@@ -1,0 +1,140 @@
+import { CorruptionError } from '../../base/errors.ts';
+import type { Files } from '../../io/files.ts';
+import {
+  parseDatabasePath,
+  parseRelationPath,
+  RELATION_SEGMENT_BLOCKS,
+} from '../../postgres/files/relation-file-name.ts';
+import type { RelationLocator } from '../../postgres/files/relation-locator.ts';
+import { computePageChecksum } from '../../postgres/page/checksum.ts';
+import { isNewPage, PAGE_CHECKSUM, Page } from '../../postgres/page/page.ts';
+import type { PostgresVersion } from '../../postgres/versions/version.ts';
+import { BLOCK_BYTES, FORK_FREE_SPACE_MAP } from '../../postgres/wal/record-header.ts';
+import { compareKeys } from '../keyspace/key.ts';
+import { relationBlockKey } from '../keyspace/keys.ts';
+import { type ImportTarget, listOrNothing } from './import-files.ts';
+
+/** Read at a time. */
+const CHUNK_BLOCKS = 64;
+
+/** A directory that holds relations. */
+export interface ImportedDatabase {
+  /** Relative to the data directory. */
+  readonly path: string;
+  readonly tablespace: number;
+  readonly database: number;
+}
+
+export interface ImportedFork {
+  readonly relation: RelationLocator;
+  readonly fork: number;
+  readonly blocks: number;
+  /** Of each gibibyte. */
+  readonly paths: readonly string[];
+}
+
+/** `global` and those in `base`. */
+export async function findDatabases(
+  files: Files,
+  directory: string,
+  version: PostgresVersion,
+): Promise<ImportedDatabase[]> {
+  const paths = ['global'];
+  for (const name of await files.list(`${directory}/base`)) paths.push(`base/${name}`);
+  return paths.flatMap((path) => {
+    const place = parseDatabasePath(version, path);
+    return place === undefined ? [] : [{ path, ...place }];
+  });
+}
+
+/** In the order of their keys. Temporary relations and free space maps are left out. */
+export async function findForks(
+  files: Files,
+  directory: string,
+  version: PostgresVersion,
+  databases: readonly ImportedDatabase[],
+): Promise<ImportedFork[]> {
+  const found = new Map<string, { relation: RelationLocator; fork: number; paths: string[] }>();
+  for (const { path: databasePath } of databases) {
+    for (const name of await listOrNothing(files, `${directory}/${databasePath}`)) {
+      const file = parseRelationPath(version, `${databasePath}/${name}`);
+      if (file === undefined || file.temporaryBackend !== undefined) continue;
+      const { relation, fork, segment } = file;
+      if (fork === FORK_FREE_SPACE_MAP) continue;
+      const id = `${databasePath}/${relation.relation}/${fork}`;
+      let entry = found.get(id);
+      if (entry === undefined) {
+        entry = { relation, fork, paths: [] };
+        found.set(id, entry);
+      }
+      entry.paths[segment] = `${directory}/${databasePath}/${name}`;
+    }
+  }
+  const forks: ImportedFork[] = [];
+  for (const { relation, fork, paths } of found.values()) {
+    const measured = await measureFork(files, paths);
+    if (measured !== undefined) forks.push({ relation, fork, ...measured });
+  }
+  return forks.sort((left, right) =>
+    compareKeys(
+      relationBlockKey(left.relation, left.fork, 0),
+      relationBlockKey(right.relation, right.fork, 0),
+    ),
+  );
+}
+
+/** mdnblocks: a segment that is not full is the last; bytes behind the last whole block do not count. */
+async function measureFork(
+  files: Files,
+  segmentPaths: readonly (string | undefined)[],
+): Promise<{ blocks: number; paths: string[] } | undefined> {
+  const paths: string[] = [];
+  let blocks = 0;
+  for (const path of segmentPaths) {
+    if (path === undefined) break;
+    const { kind, sizeBytes } = await files.stat(path);
+    if (kind !== 'file') break;
+    paths.push(path);
+    const segmentBlocks = Math.min(Math.floor(sizeBytes / BLOCK_BYTES), RELATION_SEGMENT_BLOCKS);
+    blocks += segmentBlocks;
+    if (segmentBlocks < RELATION_SEGMENT_BLOCKS) break;
+  }
+  return paths.length === 0 ? undefined : { blocks, paths };
+}
+
+/** Puts all pages of a fork. */
+export async function importFork(
+  files: Files,
+  fork: ImportedFork,
+  hasChecksums: boolean,
+  target: ImportTarget,
+): Promise<void> {
+  const chunk = new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
+  const pages = Array.from(
+    { length: CHUNK_BLOCKS },
+    (_, index) => new Page(chunk.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)),
+  );
+  for (const [segment, path] of fork.paths.entries()) {
+    const start = segment * RELATION_SEGMENT_BLOCKS;
+    const end = Math.min(fork.blocks, start + RELATION_SEGMENT_BLOCKS);
+    await using file = await files.open(path);
+    for (let block = start; block < end; block += CHUNK_BLOCKS) {
+      const count = Math.min(CHUNK_BLOCKS, end - block);
+      const read = await file.read(chunk, 0, count * BLOCK_BYTES, (block - start) * BLOCK_BYTES);
+      if (read < count * BLOCK_BYTES) {
+        throw new CorruptionError('FILE_TOO_SHORT', 'the file was cut', { file: path });
+      }
+      for (let index = 0; index < count; index++) {
+        const page = pages[index] as Page;
+        if (hasChecksums) checkPage(page, block + index, path);
+        await target.put(relationBlockKey(fork.relation, fork.fork, block + index), page.bytes);
+      }
+    }
+  }
+}
+
+function checkPage(page: Page, block: number, file: string): void {
+  if (isNewPage(page)) return;
+  if (page.view.getUint16(PAGE_CHECKSUM, true) === computePageChecksum(page, block)) return;
+  throw new CorruptionError('BAD_PAGE_CHECKSUM', `the checksum of block ${block} is wrong`, { file });
+}

@@ -1,0 +1,143 @@
+import { CorruptionError, VarveError } from '../../base/errors.ts';
+import { throwIfCancelled } from '../../io/cancelled.ts';
+import type { Page } from '../../postgres/page/page.ts';
+import { formatKey, type Key } from '../keyspace/key.ts';
+import { ValueApplier } from '../layers/apply-value.ts';
+import { BlockPins } from '../layers/blocks.ts';
+import { FoundValues } from '../layers/found-values.ts';
+import type { ReadContext } from '../layers/read-context.ts';
+import { VALUE_IMAGE, VALUE_KIND_MASK } from '../layers/value.ts';
+import { collectValues } from './collect-values.ts';
+import type { ReadableTimeline } from './readable-timeline.ts';
+
+/** Below all LSNs. */
+const NO_FLOOR = -1;
+
+/** Says that a layer was replaced while it was read: the layers are to be looked up anew. */
+export const LAYER_RETIRED = 'LAYER_RETIRED';
+
+/** A page that is asked for, and where it is to go. */
+export interface PageRequest {
+  readonly key: Key;
+  /** Inclusive. */
+  readonly lsn: number;
+  readonly target: Page;
+}
+
+/**
+ * Reads what a timeline held under a key at an LSN. It does not ask whether the LSN may be asked for.
+ *
+ * Where all blocks are in memory nothing is awaited, and a page costs about a microsecond.
+ */
+export class PageReader {
+  readonly #timeline: ReadableTimeline;
+  readonly #applier: ValueApplier;
+  readonly #found = new FoundValues();
+  /** For reads that load nothing. */
+  readonly #probe = new BlockPins();
+
+  constructor(timeline: ReadableTimeline) {
+    this.#timeline = timeline;
+    this.#applier = new ValueApplier(timeline.version);
+  }
+
+  /**
+   * Reads a page from what is in memory. False where that does not suffice; `target` is undefined then.
+   * @throws CorruptionError where what is stored does not make a page
+   */
+  readNow(key: Key, lsn: number, target: Page, context: ReadContext): boolean {
+    const isDone = this.#tryPage(key, lsn, target, this.#probe, context);
+    if (!isDone) this.#probe.forgetLacking();
+    return isDone;
+  }
+
+  /** @throws CorruptionError where what is stored does not make a page; what reading files fails of */
+  async readPage(key: Key, lsn: number, target: Page, context: ReadContext): Promise<void> {
+    await this.readPages([{ key, lsn, target }], context);
+  }
+
+  /**
+   * Reads pages with as few and as large reads of files as can be.
+   * @throws as readPage, of the first that fails
+   */
+  async readPages(requests: readonly PageRequest[], context: ReadContext): Promise<void> {
+    let pending = requests;
+    await untilAtHand(context, (pins) => {
+      pending = pending.filter(({ key, lsn, target }) => !this.#tryPage(key, lsn, target, pins, context));
+      return pending.length === 0 ? true : undefined;
+    });
+  }
+
+  /** What a key that is no page's held, copied. undefined where it did not exist. */
+  async readValue(key: Key, lsn: number, context: ReadContext): Promise<Uint8Array | undefined> {
+    const found = this.#found;
+    const bytes = await untilAtHand(context, (pins) => {
+      if (!collectValues(this.#timeline, key, lsn, NO_FLOOR, found, pins, context)) return undefined;
+      return newestImage(key, found);
+    });
+    return bytes.length === 0 ? undefined : bytes;
+  }
+
+  #tryPage(key: Key, lsn: number, target: Page, pins: BlockPins, context: ReadContext): boolean {
+    const { stems, pages } = this.#timeline;
+    const stem = stems.find(key.kind, key.field2, key.field3, key.field4, key.field5);
+    const slot = stem < 0 ? -1 : pages.find(stem, key.index, lsn, context);
+    if (slot < 0) return this.#tryFromLayers(key, lsn, target, pins, context);
+    const knownLsn = pages.lsnTo(slot);
+    if (lsn <= knownLsn) {
+      pages.copyTo(slot, target.bytes);
+      return true;
+    }
+    const found = this.#found;
+    if (!collectValues(this.#timeline, key, lsn, knownLsn, found, pins, context)) return false;
+    pages.copyTo(slot, target.bytes);
+    if (found.count === 0) {
+      pages.extend(slot, lsn);
+      return true;
+    }
+    if (found.isComplete) this.#applier.reconstruct(key, found, target);
+    else this.#applier.applyFrom(key, found, found.count - 1, target);
+    pages.put(stem, key.index, found.lsns[0] as number, lsn, target.bytes);
+    return true;
+  }
+
+  #tryFromLayers(key: Key, lsn: number, target: Page, pins: BlockPins, context: ReadContext): boolean {
+    const found = this.#found;
+    if (!collectValues(this.#timeline, key, lsn, NO_FLOOR, found, pins, context)) return false;
+    this.#applier.reconstruct(key, found, target);
+    const stem = this.#timeline.stems.intern(key.kind, key.field2, key.field3, key.field4, key.field5);
+    this.#timeline.pages.put(stem, key.index, found.lsns[0] as number, lsn, target.bytes);
+    return true;
+  }
+}
+
+/** The content as of the newest value; empty where there is none. Copied, since memory of the open layer is used again. */
+function newestImage(key: Key, found: FoundValues): Uint8Array {
+  if (found.count === 0) return new Uint8Array(0);
+  if (((found.flags[0] as number) & VALUE_KIND_MASK) !== VALUE_IMAGE) {
+    throw new CorruptionError('BAD_VALUE', `what is stored under ${formatKey(key)} is no image`, {
+      lsn: found.lsns[0] as number,
+    });
+  }
+  const offset = found.offsets[0] as number;
+  return (found.bytes[0] as Uint8Array).slice(offset, offset + (found.lengths[0] as number));
+}
+
+/** Calls `attempt` until it gives something, loading between what it lacked. */
+async function untilAtHand<Result>(
+  context: ReadContext,
+  attempt: (pins: BlockPins) => Result | undefined,
+): Promise<Result> {
+  let pins = new BlockPins();
+  for (;;) {
+    const result = attempt(pins);
+    if (result !== undefined) return result;
+    throwIfCancelled(context.signal);
+    try {
+      await pins.load(context);
+    } catch (error) {
+      if (!(error instanceof VarveError && error.code === LAYER_RETIRED)) throw error;
+      pins = new BlockPins();
+    }
+  }
+}

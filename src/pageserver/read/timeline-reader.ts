@@ -1,0 +1,40 @@
+import type { Page } from '../../postgres/page/page.ts';
+import type { Key } from '../keyspace/key.ts';
+import type { KeyRange } from '../keyspace/key-range.ts';
+import type { ReadContext } from '../layers/read-context.ts';
+import type { PageReader, PageRequest } from './page-reader.ts';
+import type { ReadableTimeline } from './readable-timeline.ts';
+import { type ScannedValue, scanKeys } from './scan-keys.ts';
+
+/** All ways to read a timeline, on behalf of one task. It does not ask whether an LSN may be asked for. */
+export class TimelineReader {
+  readonly #timeline: ReadableTimeline;
+  readonly #pages: PageReader;
+  readonly #context: ReadContext;
+
+  constructor(timeline: ReadableTimeline, pages: PageReader, context: ReadContext) {
+    this.#timeline = timeline;
+    this.#pages = pages;
+    this.#context = context;
+  }
+
+  /** As PageReader.readPage. */
+  readPage(key: Key, lsn: number, target: Page): Promise<void> {
+    return this.#pages.readPage(key, lsn, target, this.#context);
+  }
+
+  /** As PageReader.readPages. */
+  readPages(requests: readonly PageRequest[]): Promise<void> {
+    return this.#pages.readPages(requests, this.#context);
+  }
+
+  /** As PageReader.readValue. */
+  readValue(key: Key, lsn: number): Promise<Uint8Array | undefined> {
+    return this.#pages.readValue(key, lsn, this.#context);
+  }
+
+  /** As scanKeys. */
+  scan(range: KeyRange, lsn: number): Promise<ScannedValue[]> {
+    return scanKeys(this.#timeline, range, lsn, this.#context);
+  }
+}

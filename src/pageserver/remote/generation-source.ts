@@ -1,0 +1,28 @@
+import type { TenantId } from '../../base/ids.ts';
+
+/** Somebody believes to be attached to a tenant, in this generation. */
+export interface GenerationClaim {
+  readonly tenantId: TenantId;
+  readonly generation: number;
+}
+
+/**
+ * Where the numbers of attachments come from: a local file where a pageserver runs alone, the control plane otherwise.
+ * Each attachment of a tenant, on whichever node, gets a number that is higher than all before it; whoever has the
+ * highest one may remove objects and say what is durable. Every method may fail with ‘unavailable’, or with
+ * ‘cancelled’ when the signal is given.
+ */
+export interface GenerationSource {
+  /**
+   * Attaches a tenant to this node, in a new generation, which nobody else gets.
+   * @param above the highest generation that the store is known to have objects of, for a source that may have
+   *   forgotten: the new one is higher
+   */
+  attach(tenantId: TenantId, signal: AbortSignal, above?: number): Promise<number>;
+  /** After a start: all tenants that are attached to this node, each in a new generation. */
+  reattachAll(signal: AbortSignal): Promise<ReadonlyMap<TenantId, number>>;
+  /** The tenant is not on this node any more. It may be gone already. */
+  detach(tenantId: TenantId, signal: AbortSignal): Promise<void>;
+  /** Those of the claims that were true at some moment within this call: nobody had attached anew. */
+  validate(claims: readonly GenerationClaim[], signal: AbortSignal): Promise<readonly GenerationClaim[]>;
+}

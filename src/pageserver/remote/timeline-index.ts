@@ -1,0 +1,83 @@
+import { AssertionError } from '../../base/errors.ts';
+import type { TimelineId } from '../../base/ids.ts';
+import type { Lsn } from '../../base/lsn.ts';
+import type { LayerDescription } from '../layers/layer-description.ts';
+import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
+import type { TimelineName } from './object-keys.ts';
+
+/** A layer as an index names it. */
+export interface IndexLayer {
+  /** Of keys and LSNs: `formatLayerName` in layer-name.ts. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Of who wrote it. Part of its object's key. */
+  readonly generation: number;
+}
+
+/** Where a branch left the timeline that it came from. */
+export interface Ancestor {
+  readonly timelineId: TimelineId;
+  /** The branch sees of the ancestor what is at or below. */
+  readonly lsn: Lsn;
+  /** Where the last record that ends at or below `lsn` begins: what the branch's first record links back to. */
+  readonly recordStartLsn: Lsn;
+}
+
+/** What there is to know of a timeline beside its layers. It says which WAL need not be read again. */
+export interface IndexHead extends TimelineName {
+  /** PostgreSQL's major version, such as 17. */
+  readonly postgresMajor: number;
+  readonly systemIdentifier: bigint;
+  readonly walSegmentBytes: number;
+  readonly hasDataChecksums: boolean;
+  readonly ancestor: Ancestor | undefined;
+  /** The LSN that the timeline begins with: nothing below can be asked for, except of the ancestor. */
+  readonly initialLsn: Lsn;
+  /** All WAL below is in the layers. */
+  readonly diskConsistentLsn: Lsn;
+  /** Where the last record below `diskConsistentLsn` begins. */
+  readonly previousRecordLsn: Lsn;
+  /** Pages below may have been removed. */
+  readonly gcCutoffLsn: Lsn;
+  /** Somebody wants it gone. Milliseconds since 1970-01-01 UTC. */
+  readonly deletedAtMs: number | undefined;
+  readonly archivedAtMs: number | undefined;
+}
+
+/** The truth about a timeline: what is not in it does not count. */
+export interface TimelineIndex {
+  readonly head: IndexHead;
+  /** By their names. */
+  readonly layers: ReadonlyMap<string, IndexLayer>;
+}
+
+/** Why this cannot be the head of an index; undefined where it can. */
+export function findHeadFault(head: IndexHead): string | undefined {
+  const { diskConsistentLsn, initialLsn, gcCutoffLsn, previousRecordLsn, ancestor } = head;
+  if (initialLsn > diskConsistentLsn) return 'the initial LSN is above the disk-consistent LSN';
+  if (gcCutoffLsn > diskConsistentLsn) return 'the GC cutoff is above the disk-consistent LSN';
+  if (previousRecordLsn > diskConsistentLsn) return 'the previous record is above the disk-consistent LSN';
+  if (ancestor === undefined) return undefined;
+  if (ancestor.timelineId === head.timelineId) return 'the timeline is its own ancestor';
+  if (ancestor.lsn > diskConsistentLsn) return 'the branch point is above the disk-consistent LSN';
+  if (ancestor.recordStartLsn > ancestor.lsn)
+    return 'the last record of the ancestor is above the branch point';
+  return undefined;
+}
+
+export const toIndexLayer = (layer: LayerDescription): IndexLayer => ({
+  name: formatLayerName(layer),
+  sizeBytes: layer.sizeBytes,
+  generation: layer.generation,
+});
+
+/** @throws BadRequestError where the name is none, which decoding has checked */
+export function toLayerDescription({ name, sizeBytes, generation }: IndexLayer): LayerDescription {
+  return { ...parseLayerName(name), generation, sizeBytes };
+}
+
+/** States what an index of ours must be. */
+export function assertIndexHead(head: IndexHead): void {
+  const fault = findHeadFault(head);
+  if (fault !== undefined) throw new AssertionError(fault, { lsn: head.diskConsistentLsn });
+}

@@ -1,0 +1,39 @@
+/** How a timeline's storage behaves. The names in brackets are those of Neon's tenant configuration. */
+export interface TimelineSettings {
+  /** The open layer is frozen when its file has this size (checkpoint_distance). */
+  readonly openLayerBytes: number;
+  /** … or when its oldest value is this old (checkpoint_timeout). */
+  readonly openLayerAgeMs: number;
+  /** With so many frozen layers that are not yet files, ingest waits. Reads never do. */
+  readonly frozenLayersMax: number;
+  /** Layers that compaction makes are about this large (compaction_target_size). */
+  readonly targetBytes: number;
+  /** So many level-0 layers are compacted together (compaction_threshold). */
+  readonly compactionThreshold: number;
+  /** So many delta layers above the newest image layer make a new image layer worth while (image_creation_threshold). */
+  readonly imageThreshold: number;
+  /** So many delta layers over one key below the garbage cutoff make it worth while to rewrite them. */
+  readonly bottomThreshold: number;
+  /** Records of the last so many bytes of WAL can be read at (gc_horizon). */
+  readonly historyBytes: number;
+  /** … and those of the last so many milliseconds (pitr_interval). */
+  readonly historyMs: number;
+  /** How long a read waits for an LSN that is still to come (wait_lsn_timeout). */
+  readonly lsnWaitMs: number;
+  /** zstd in layer files. Off is for benchmarks and tests. */
+  readonly isCompressed: boolean;
+}
+
+export const TIMELINE_DEFAULTS: TimelineSettings = {
+  openLayerBytes: 256 * 1024 * 1024,
+  openLayerAgeMs: 10 * 60_000,
+  frozenLayersMax: 3,
+  targetBytes: 128 * 1024 * 1024,
+  compactionThreshold: 10,
+  imageThreshold: 3,
+  bottomThreshold: 3,
+  historyBytes: 64 * 1024 * 1024,
+  historyMs: 7 * 24 * 3600_000,
+  lsnWaitMs: 300_000,
+  isCompressed: true,
+};

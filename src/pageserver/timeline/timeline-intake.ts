@@ -1,0 +1,275 @@
+import { AssertionError, CorruptionError } from '../../base/errors.ts';
+import { formatLsn, INVALID_LSN, type Lsn } from '../../base/lsn.ts';
+import { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
+import { WalReader } from '../../postgres/wal/wal-reader.ts';
+import { DATA_START } from '../../postgres/wal/workspace.ts';
+import type { Missing } from '../ingest/missing.ts';
+import type { WalIngest } from '../ingest/wal-ingest.ts';
+import type { IntakePositions, WalIntake } from '../ingest/wal-intake.ts';
+import { type RecordPositions, recordPositionsKey, stretchOf } from '../layers/record-positions.ts';
+import type { TimelineReader } from '../read/timeline-reader.ts';
+import {
+  copyDatabase,
+  dropDatabase,
+  loadIngest,
+  loadRecordPositions,
+  provideRelationSizes,
+} from './head-loading.ts';
+import { LayerSink } from './layer-sink.ts';
+import type { Timeline } from './timeline.ts';
+
+/** PostgreSQL's timeline, not ours: a branch of ours goes on with the one of its ancestor. */
+const POSTGRES_TIMELINE = 1;
+/** Images that one record brings are brought away when they are so many bytes. */
+const PENDING_BYTES_MAX = 1024 * 1024;
+
+/**
+ * The way in for a timeline's WAL: cuts it into records, has ingest say what values they bring, and puts these into the
+ * open layer. Records become visible batch by batch.
+ *
+ * WAL that is damaged ends at the damage: what was before can be read, and `position` is where to go on, maybe from another
+ * source. Any other failure is for good.
+ */
+export class TimelineIntake implements WalIntake {
+  readonly #timeline: Timeline;
+  readonly #storage: TimelineReader;
+  #wal: WalReader;
+  readonly #record: DecodedRecord;
+  readonly #ingest: WalIngest;
+  readonly #sink = new LayerSink();
+  readonly #recordPositions: RecordPositions;
+  #hasNewPositions = false;
+  /** Of the last record that was taken in. */
+  #previousStart: Lsn;
+  #previousEnd: Lsn;
+  #isFirstRecord = true;
+  /** Where the batch begins in the open layer. */
+  #batchPosition = 0;
+  #isTaking = false;
+  #failure: unknown;
+
+  private constructor(
+    timeline: Timeline,
+    storage: TimelineReader,
+    ingest: WalIngest,
+    recordPositions: RecordPositions,
+  ) {
+    this.#timeline = timeline;
+    this.#storage = storage;
+    this.#ingest = ingest;
+    this.#recordPositions = recordPositions;
+    this.#previousStart = timeline.previousRecordLsn;
+    this.#previousEnd = timeline.lastRecordLsn;
+    this.#record = new DecodedRecord(timeline.version);
+    this.#wal = openWal(timeline);
+  }
+
+  /** Reads what ingest has to know of the timeline as of its last record. @throws what reading fails of */
+  static async start(timeline: Timeline): Promise<TimelineIntake> {
+    const storage = timeline.readerFor('ingest');
+    const lsn = timeline.lastRecordLsn;
+    const ingest = await loadIngest(timeline.version, timeline.stems, storage, lsn);
+    const recordPositions = await loadRecordPositions(storage, lsn);
+    return new TimelineIntake(timeline, storage, ingest, recordPositions);
+  }
+
+  get position(): Lsn {
+    return this.#wal.position as Lsn;
+  }
+
+  get positions(): IntakePositions {
+    return this.#timeline.positions;
+  }
+
+  async take(bytes: Uint8Array): Promise<void> {
+    if (this.#isTaking) throw new AssertionError('WAL was given while earlier WAL was still being taken in');
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#isTaking = true;
+    try {
+      using _pass = this.#timeline.enter();
+      this.#wal.feed(bytes);
+      while (this.#wal.next()) await this.#takeBatch();
+      this.#refuseEnd();
+    } catch (error) {
+      if (error instanceof CorruptionError) this.#beginAnew();
+      else this.#failure = error;
+      throw error;
+    } finally {
+      this.#isTaking = false;
+    }
+  }
+
+  #beginAnew(): void {
+    this.#wal = openWal(this.#timeline);
+    this.#isFirstRecord = true;
+  }
+
+  /** Zeros where WAL should go on are no WAL. */
+  #refuseEnd(): void {
+    const { end } = this.#wal;
+    if (end === undefined) return;
+    throw new CorruptionError('WAL_DOES_NOT_CONTINUE', `no WAL is here: ${end.reason}`, { lsn: end.lsn });
+  }
+
+  /** From the first record of a batch, at which the reader is, to its last, or to one that cannot be taken in. */
+  async #takeBatch(): Promise<void> {
+    await this.#appendBatch();
+    try {
+      await this.#takeRecords();
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      // The records before it are as good as any. Who brings the WAL from there on once more comes to this one again.
+      await this.#publish();
+      throw error;
+    }
+    await this.#publish();
+  }
+
+  async #takeRecords(): Promise<void> {
+    const wal = this.#wal;
+    for (;;) {
+      const slow = this.#takeRecord();
+      if (slow !== undefined) await slow;
+      if (wal.isLastOfBatch) return;
+      if (!wal.next()) throw new AssertionError('a batch ended before its last record');
+    }
+  }
+
+  /** Brings the bytes of the whole batch into the open layer. */
+  async #appendBatch(): Promise<void> {
+    const { workspace, batchEndOffset } = this.#wal;
+    const layer = await this.#timeline.beginBatch(this.position, batchEndOffset - DATA_START);
+    this.#sink.enter(layer);
+    this.#batchPosition = await layer.append(workspace.bytes, DATA_START, batchEndOffset);
+    this.#sink.begin();
+  }
+
+  /** Awaits nothing but for the few records for which something has to be looked up. */
+  #takeRecord(): Promise<void> | undefined {
+    const wal = this.#wal;
+    const record = this.#record;
+    wal.decode(record);
+    if (this.#isFirstRecord) this.#checkContinues(record);
+    const position = this.#batchPosition + wal.recordOffset - DATA_START;
+    this.#sink.setRecord(wal.endLsn, position, wal.recordLength);
+    const missing = this.#ingestOrPoison();
+    if (missing !== undefined) return this.#takeSlowly(missing);
+    this.#finishRecord();
+    return undefined;
+  }
+
+  #checkContinues(record: DecodedRecord): void {
+    const { previousLsn, startLsn } = record;
+    // Of an imported cluster nobody knows the record before the first.
+    this.#isFirstRecord = !(previousLsn === this.#previousStart || this.#previousStart === INVALID_LSN);
+    if (!this.#isFirstRecord) return;
+    throw new CorruptionError(
+      'WAL_DOES_NOT_CONTINUE',
+      `the record names ${formatLsn(previousLsn)} as the one before it, which was at ${formatLsn(this.#previousStart)}`,
+      { lsn: startLsn },
+    );
+  }
+
+  #ingestOrPoison(): Missing | undefined {
+    try {
+      return this.#ingest.ingest(this.#record, this.#sink);
+    } catch (error) {
+      const missing = this.#ingest.poison(this.#record, error, this.#sink);
+      if (missing === undefined) this.#timeline.notePoison(this.#record.startLsn as Lsn, error);
+      return missing;
+    }
+  }
+
+  async #takeSlowly(first: Missing): Promise<void> {
+    for (let missing: Missing | undefined = first; missing !== undefined; ) {
+      if (missing.kind === 'database-copy' || missing.kind === 'database-drop') {
+        await this.#changeDatabase(missing);
+        break;
+      }
+      await this.#provide(missing);
+      missing = this.#ingestOrPoison();
+    }
+    this.#finishRecord();
+  }
+
+  async #provide(missing: Exclude<Missing, { kind: 'database-copy' | 'database-drop' }>): Promise<void> {
+    const lsn = this.#timeline.lastRecordLsn;
+    switch (missing.kind) {
+      case 'relation-sizes':
+        // What earlier records of the batch have changed ingest knows already.
+        return provideRelationSizes(this.#ingest, missing, this.#storage, lsn);
+      case 'auxiliary-files':
+        await this.#publishBefore();
+        this.#ingest.provideAuxiliaryFiles(
+          await this.#storage.readValue(missing.key, this.#timeline.lastRecordLsn),
+        );
+        return undefined;
+      case 'zero-pages':
+        while (!this.#ingest.fillZeroPages(missing.pages, this.#sink)) await this.#timeline.yieldToOthers();
+        return undefined;
+    }
+  }
+
+  async #changeDatabase(
+    operation: Extract<Missing, { kind: 'database-copy' | 'database-drop' }>,
+  ): Promise<void> {
+    await this.#publishBefore();
+    const lsn = this.#timeline.lastRecordLsn;
+    if (operation.kind === 'database-drop') {
+      await dropDatabase(this.#ingest, operation, this.#storage, lsn, this.#sink);
+    } else {
+      await copyDatabase(this.#ingest, operation, this.#storage, lsn, this.#sink, async () => {
+        if (this.#sink.pendingBytes > PENDING_BYTES_MAX) await this.#sink.flush();
+      });
+    }
+    this.#ingest.finishDatabaseOperation(this.#record, this.#sink);
+  }
+
+  #finishRecord(): void {
+    const { startLsn, endLsn } = this.#wal;
+    const stretch = stretchOf(startLsn);
+    if (stretch !== this.#recordPositions.stretch) {
+      this.#putRecordPositions();
+      this.#recordPositions.begin(stretch);
+    }
+    this.#recordPositions.add(startLsn, endLsn);
+    this.#hasNewPositions = true;
+    this.#previousStart = startLsn as Lsn;
+    this.#previousEnd = endLsn as Lsn;
+  }
+
+  #putRecordPositions(): void {
+    if (!this.#hasNewPositions) return;
+    this.#hasNewPositions = false;
+    const { stretch, bytes, length } = this.#recordPositions;
+    const key = recordPositionsKey(stretch);
+    const stem = this.#timeline.stems.intern(key.kind, key.field2, key.field3, key.field4, key.field5);
+    this.#sink.putImage(stem, key.index, bytes.subarray(0, length));
+  }
+
+  /** Makes the records before the one under work visible: it has to be looked up what they left. */
+  async #publishBefore(): Promise<void> {
+    await this.#sink.flush();
+    this.#timeline.publish(this.#previousEnd, this.#previousStart);
+  }
+
+  async #publish(): Promise<void> {
+    this.#sink.setRecord(this.#previousEnd, 0, 0);
+    this.#putRecordPositions();
+    await this.#sink.flush();
+    this.#timeline.publish(this.#previousEnd, this.#previousStart);
+    this.#timeline.endBatch();
+  }
+}
+
+/** Reads WAL from the end of the timeline's last record on. */
+function openWal(timeline: Timeline): WalReader {
+  return new WalReader({
+    version: timeline.version,
+    segmentBytes: timeline.walSegmentBytes,
+    startLsn: timeline.lastRecordLsn,
+    systemIdentifier: timeline.systemIdentifier,
+    timelineId: POSTGRES_TIMELINE,
+    file: `WAL of timeline ${timeline.timelineId}`,
+  });
+}

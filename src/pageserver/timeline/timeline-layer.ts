@@ -1,0 +1,144 @@
+import { VarveError } from '../../base/errors.ts';
+import { Gate, type Pass } from '../../base/gate.ts';
+import type { Lsn } from '../../base/lsn.ts';
+import type { Files } from '../../io/files.ts';
+import type { Key } from '../keyspace/key.ts';
+import type { KeyRange } from '../keyspace/key-range.ts';
+import type { BlockCache } from '../layers/block-cache.ts';
+import type { Block, BlockPins } from '../layers/blocks.ts';
+import { LayerCursor } from '../layers/format/layer-cursor.ts';
+import type { LayerOwner } from '../layers/format/layer-header.ts';
+import type { FoundValues } from '../layers/found-values.ts';
+import type { LayerDescription } from '../layers/layer-description.ts';
+import { LayerFile } from '../layers/layer-file.ts';
+import { formatLayerFileName } from '../layers/layer-name.ts';
+import type { ReadContext } from '../layers/read-context.ts';
+import { LAYER_RETIRED } from '../read/page-reader.ts';
+import type { StoredLayer } from '../read/readable-timeline.ts';
+
+/** What a layer needs of its timeline. */
+export interface LayerHome extends LayerOwner {
+  readonly files: Files;
+  readonly directory: string;
+  readonly blocks: BlockCache;
+  /** Brings the layer's file from the bucket, whole and durable, under its path. */
+  readonly fetch: (layer: LayerDescription, path: string) => Promise<void>;
+}
+
+/** A layer file of a timeline: read where it is, fetched where it is not, removed when nobody reads it any more. */
+export class TimelineLayer implements StoredLayer {
+  readonly kind: 'delta' | 'image';
+  readonly keys: KeyRange;
+  readonly lsnStart: Lsn;
+  readonly lsnEnd: Lsn;
+  readonly generation: number;
+  readonly sizeBytes: number;
+  /** All of that as plain data. */
+  readonly description: LayerDescription;
+  readonly path: string;
+  readonly #home: LayerHome;
+  readonly #gate: Gate;
+  readonly #file: GatedLayerFile;
+  #isLocal: boolean;
+  #fetching: Promise<void> | undefined;
+
+  constructor(description: LayerDescription, home: LayerHome, isLocal: boolean) {
+    this.description = description;
+    this.kind = description.kind;
+    this.keys = description.keys;
+    this.lsnStart = description.lsnStart;
+    this.lsnEnd = description.lsnEnd;
+    this.generation = description.generation;
+    this.sizeBytes = description.sizeBytes;
+    this.path = `${home.directory}/${formatLayerFileName(description)}`;
+    this.#home = home;
+    this.#isLocal = isLocal;
+    this.#gate = new Gate(`layer ${this.path}`);
+    const { tenantId, timelineId, blocks } = home;
+    this.#file = new GatedLayerFile(
+      { tenantId, timelineId, description, path: this.path, cache: blocks, open: () => this.#open() },
+      () => this.hold(),
+    );
+  }
+
+  /** Whether its file is here: what is in the bucket only is fetched when it is read. */
+  get isLocal(): boolean {
+    return this.#isLocal;
+  }
+
+  search(
+    key: Key,
+    lsnStart: number,
+    lsnEnd: number,
+    pins: BlockPins,
+    found: FoundValues,
+    context: ReadContext,
+  ): boolean {
+    return this.#file.search(key, lsnStart, lsnEnd, pins, found, context);
+  }
+
+  async scan(keys: KeyRange, { signal }: ReadContext): Promise<LayerCursor> {
+    await this.makeLocal();
+    const { tenantId, timelineId, files } = this.#home;
+    const identity = { tenantId, timelineId, description: this.description };
+    return await LayerCursor.open(files, this.path, identity, { keys, signal });
+  }
+
+  /**
+   * Keeps the file from being removed, until the pass is left.
+   * @throws VarveError ‘unavailable’ / LAYER_RETIRED
+   */
+  hold(): Pass {
+    if (this.#gate.isClosed) {
+      throw new VarveError('unavailable', LAYER_RETIRED, 'the layer has been replaced', { file: this.path });
+    }
+    return this.#gate.enter();
+  }
+
+  /** Resolves when the file is here. @throws what fetching fails of */
+  async makeLocal(): Promise<void> {
+    if (this.#isLocal) return;
+    this.#fetching ??= this.#fetch();
+    try {
+      await this.#fetching;
+    } finally {
+      this.#fetching = undefined;
+    }
+  }
+
+  /** No read will come to it any more. Resolves when those that are under way are over and its file is closed. */
+  async close(): Promise<void> {
+    await this.#gate.close();
+    await this.#file.close();
+  }
+
+  /** As `close`, and its file is gone. The object in the bucket is the remote side's business. */
+  async remove(): Promise<void> {
+    await this.close();
+    if (this.#isLocal) await this.#home.files.remove(this.path);
+  }
+
+  async #fetch(): Promise<void> {
+    await this.#home.fetch(this, this.path);
+    this.#isLocal = true;
+  }
+
+  async #open(): ReturnType<Files['open']> {
+    await this.makeLocal();
+    return this.#home.files.open(this.path);
+  }
+}
+
+class GatedLayerFile extends LayerFile {
+  readonly #hold: () => Pass;
+
+  constructor(options: ConstructorParameters<typeof LayerFile>[0], hold: () => Pass) {
+    super(options);
+    this.#hold = hold;
+  }
+
+  override async load(blocks: readonly number[], context: ReadContext): Promise<Block[]> {
+    using _pass = this.#hold();
+    return await super.load(blocks, context);
+  }
+}

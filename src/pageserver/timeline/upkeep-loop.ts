@@ -1,0 +1,181 @@
+import { VarveError } from '../../base/errors.ts';
+import type { Lsn } from '../../base/lsn.ts';
+import { TaskSet } from '../../base/task-set.ts';
+import { pause, RetryDelay } from '../../io/retry-delay.ts';
+import { gcCutoff, type LsnLease, type PromisedReads } from '../upkeep/gc-cutoff.ts';
+import type { Timeline } from './timeline.ts';
+import type { TimelineReads } from './timeline-reads.ts';
+import { TimelineUpkeep } from './upkeep.ts';
+
+const RETRY_TIMING = { minMs: 1000, maxMs: 60_000 };
+/** 2000-01-01 UTC, from which PostgreSQL counts, in milliseconds since 1970. */
+const POSTGRES_EPOCH_MS = 946_684_800_000;
+
+/** Keeps an LSN readable until it is released. */
+export interface Retention {
+  release(): void;
+}
+
+/**
+ * Sees to it that a timeline is tidied up whenever there is something to do: after layers have been written, and when
+ * asked. While nothing happens it has no timer.
+ */
+export class UpkeepLoop {
+  readonly #timeline: Timeline;
+  readonly #reads: TimelineReads;
+  readonly #upkeep: TimelineUpkeep;
+  readonly #tasks = new TaskSet();
+  /** LSNs that stay readable whatever their age, with how many want each. */
+  readonly #retained = new Map<Lsn, number>();
+  #leases: LsnLease[] = [];
+  #isRunning = false;
+  #isWanted = false;
+  #isStarted = false;
+  /** One at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(timeline: Timeline, reads: TimelineReads) {
+    this.#timeline = timeline;
+    this.#reads = reads;
+    this.#upkeep = new TimelineUpkeep(timeline);
+    timeline.retainedLsns = () => this.#retainedLsns();
+    timeline.onLayerAdded = () => this.trigger();
+  }
+
+  /** Nothing is tidied before: first all branches must have said what they need. */
+  start(): void {
+    this.#isStarted = true;
+    this.trigger();
+  }
+
+  /** Keeps `lsn` readable. To be called before anything relies on it, and checked afterwards that it still is readable. */
+  retain(lsn: Lsn): Retention {
+    this.#retained.set(lsn, (this.#retained.get(lsn) ?? 0) + 1);
+    let isReleased = false;
+    return {
+      release: () => {
+        if (isReleased) return;
+        isReleased = true;
+        const left = (this.#retained.get(lsn) ?? 1) - 1;
+        if (left === 0) this.#retained.delete(lsn);
+        else this.#retained.set(lsn, left);
+      },
+    };
+  }
+
+  /** Keeps `lsn` readable until a moment, in milliseconds since 1970. */
+  lease(lsn: Lsn, validUntilMs: number): void {
+    const nowMs = this.#timeline.doors.clock.wallMs();
+    this.#leases = this.#leases.filter((lease) => lease.validUntilMs > nowMs && lease.lsn !== lsn);
+    this.#leases.push({ lsn, validUntilMs });
+  }
+
+  /** There may be something to do. */
+  trigger(): void {
+    this.#isWanted = true;
+    if (this.#isRunning || !this.#isStarted || this.#timeline.signal.aborted) return;
+    this.#tasks.run(() => this.#run());
+  }
+
+  /** Merges level-0 layers now. @throws what it fails of */
+  compact(): Promise<boolean> {
+    return this.#inTurn(() => this.#upkeep.compact());
+  }
+
+  /** @throws what it fails of */
+  makeImages(): Promise<number> {
+    return this.#inTurn(() => this.#upkeep.makeImages());
+  }
+
+  /** Moves the cutoff to where the history window begins, and removes what nobody may read any more. */
+  collectGarbage(): Promise<number> {
+    return this.#inTurn(async () => this.#upkeep.collectGarbage(await this.#promised()));
+  }
+
+  /** @throws what it fails of */
+  rewriteBottom(): Promise<boolean> {
+    return this.#inTurn(async () => this.#upkeep.rewriteBottom(await this.#promised()));
+  }
+
+  /** Resolves when there is nothing to tidy up for now. */
+  async settled(): Promise<void> {
+    await this.#tasks.settled();
+  }
+
+  /** The timeline has been cancelled. Resolves when nothing is under way any more. */
+  async close(): Promise<void> {
+    await this.#tasks.settled();
+    await this.#turn;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, random } = this.#timeline.doors;
+    const { signal, log } = this.#timeline;
+    const retryDelay = new RetryDelay(RETRY_TIMING, random);
+    this.#isRunning = true;
+    while (this.#isWanted && !signal.aborted) {
+      this.#isWanted = false;
+      try {
+        await this.#tidyUp();
+        retryDelay.reset();
+      } catch (error) {
+        if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+        if (signal.aborted) break;
+        log.warn('Layers could not be tidied up; it will be tried again', { error });
+        this.#isWanted = true;
+        await pause(clock, retryDelay.nextMs(), signal);
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  async #tidyUp(): Promise<void> {
+    while (await this.compact());
+    await this.makeImages();
+    await this.collectGarbage();
+    while (await this.rewriteBottom());
+  }
+
+  /** Does one thing at a time for this timeline, and as many for all timelines as the limiter allows. */
+  async #inTurn<Result>(action: () => Promise<Result>): Promise<Result> {
+    const before = this.#turn;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turn = promise;
+    try {
+      await before;
+      const { signal, doors } = this.#timeline;
+      return await doors.background.run(signal, async () => {
+        using _pass = this.#timeline.enter();
+        return await action();
+      });
+    } finally {
+      resolve();
+    }
+  }
+
+  async #promised(): Promise<PromisedReads> {
+    const timeline = this.#timeline;
+    const { clock } = timeline.doors;
+    const { historyBytes, historyMs } = timeline.settings;
+    const nowMs = clock.wallMs();
+    const startMicros = BigInt(Math.floor((nowMs - historyMs - POSTGRES_EPOCH_MS) * 1000));
+    const context = { task: 'garbage-collection', signal: timeline.signal } as const;
+    const found = await this.#reads.lsnByTimestamp(startMicros, context);
+    return gcCutoff({
+      previousCutoff: timeline.gcCutoffLsn,
+      lastRecordLsn: timeline.lastRecordLsn,
+      remoteConsistentVisible: timeline.remote.visibleRemoteConsistentLsn,
+      lsnAtHistoryStart: found.kind === 'nodata' ? undefined : found.lsn,
+      horizonBytes: historyBytes,
+      branchPoints: [...this.#retained.keys()],
+      leases: this.#leases,
+      nowMs,
+    });
+  }
+
+  #retainedLsns(): readonly Lsn[] {
+    const nowMs = this.#timeline.doors.clock.wallMs();
+    const leased = this.#leases.filter((lease) => lease.validUntilMs > nowMs).map((lease) => lease.lsn);
+    return [...this.#retained.keys(), ...leased];
+  }
+}

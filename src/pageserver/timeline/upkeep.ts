@@ -1,0 +1,221 @@
+import type { Lsn } from '../../base/lsn.ts';
+import { throwIfCancelled } from '../../io/cancelled.ts';
+import type { KeyRange } from '../keyspace/key-range.ts';
+import {
+  KIND_RELATION_BLOCK,
+  KIND_RELATION_SIZE,
+  KIND_SLRU_BLOCK,
+  KIND_SLRU_SEGMENT,
+  kindRange,
+} from '../keyspace/keys.ts';
+import { decodeSize } from '../keyspace/stored-values.ts';
+import { findVisibleLayers, type VisibleLayer } from '../read/visible-layers.ts';
+import { toIndexLayer } from '../remote/timeline-index.ts';
+import type { PromisedReads } from '../upkeep/gc-cutoff.ts';
+import type { LayerInput } from '../upkeep/layer-inputs.ts';
+import type { OutputTarget } from '../upkeep/layer-outputs.ts';
+import { type Liveness, makeLiveness } from '../upkeep/liveness.ts';
+import { pickBottom } from '../upkeep/pick-bottom.ts';
+import { pickCompaction } from '../upkeep/pick-compaction.ts';
+import { pickGarbage } from '../upkeep/pick-garbage.ts';
+import { type ImageTask, pickImages } from '../upkeep/pick-images.ts';
+import type { Slices } from '../upkeep/slices.ts';
+import type { Timeline } from './timeline.ts';
+import type { TimelineLayer } from './timeline-layer.ts';
+
+/** Decisions are made in slices of about so long. */
+const SLICE_MS = 1;
+/** Level-0 layers that are compacted at once are at most so many times the wanted size. */
+const COMPACTION_INPUT_TARGETS = 20;
+
+/**
+ * What keeps a timeline's layers few and its reads short. One thing at a time; each can be interrupted at any instant,
+ * and is then done again from the layers that the index names.
+ */
+export class TimelineUpkeep {
+  readonly #timeline: Timeline;
+  #temporaryFiles = 0;
+
+  constructor(timeline: Timeline) {
+    this.#timeline = timeline;
+  }
+
+  /** Merges level-0 layers, and cuts what comes of them by key. Returns whether there was something to do. */
+  async compact(): Promise<boolean> {
+    const timeline = this.#timeline;
+    const { compactionThreshold, targetBytes } = timeline.settings;
+    const plan = pickCompaction(timeline.layers, {
+      level0Threshold: compactionThreshold,
+      inputBytesMax: targetBytes * COMPACTION_INPUT_TARGETS,
+      targetBytes,
+    });
+    if (plan === undefined) return false;
+    const { inputs } = plan;
+    using _holds = await this.#hold(inputs);
+    const written = await timeline.doors.workers.run(
+      'compactDeltas',
+      { layers: inputs.map((layer) => this.#input(layer)), target: this.#target() },
+      timeline.signal,
+    );
+    throwIfCancelled(timeline.signal);
+    timeline.replaceLayers(inputs, written.map(toIndexLayer));
+    return true;
+  }
+
+  /** Makes image layers where reads have many layers to visit. Returns how many ranges of keys. */
+  async makeImages(): Promise<number> {
+    const timeline = this.#timeline;
+    if (!this.#areAncestorsWritten()) return 0;
+    const { imageThreshold, targetBytes } = timeline.settings;
+    const tasks = await this.#decide(() =>
+      pickImages(timeline.layers, { imageThreshold, targetBytes }, timeline.diskConsistentLsn),
+    );
+    for (const task of tasks) await this.#makeImagesOf(task);
+    return tasks.length;
+  }
+
+  async #makeImagesOf({ keys, lsn }: ImageTask): Promise<void> {
+    const timeline = this.#timeline;
+    const liveness = await this.#liveness(lsn);
+    const { stored } = findVisibleLayers(timeline, keys, lsn);
+    using _holds = await this.#hold(stored.map(({ layer }) => layer as TimelineLayer));
+    const { layers, failedKeys } = await timeline.doors.workers.run(
+      'makeImages',
+      { layers: stored.map(toInput), keys, lsn, liveness, target: this.#target() },
+      timeline.signal,
+    );
+    throwIfCancelled(timeline.signal);
+    if (failedKeys.length > 0)
+      timeline.log.error('Pages could not be made for an image layer', { failedKeys });
+    timeline.replaceLayers([], layers.map(toIndexLayer));
+  }
+
+  /** Removes layers that no promised read visits. Returns how many. */
+  async collectGarbage(promised: PromisedReads): Promise<number> {
+    const timeline = this.#timeline;
+    timeline.advanceGcCutoff(promised.cutoff);
+    const garbage = await this.#decide(() => pickGarbage(timeline.layers, promised));
+    if (garbage.length > 0) timeline.replaceLayers(garbage, []);
+    return garbage.length;
+  }
+
+  /** Rewrites history that is no longer promised, where it is deep. Returns whether there was something to do. */
+  async rewriteBottom(promised: PromisedReads): Promise<boolean> {
+    const timeline = this.#timeline;
+    if (!this.#areAncestorsWritten()) return false;
+    const plan = await this.#decide(() =>
+      pickBottom(timeline.layers, { deltaThreshold: timeline.settings.bottomThreshold }, promised),
+    );
+    if (plan === undefined) return false;
+    const { keys, cutoff, retainedLsns, inputs } = plan;
+    const below = this.#layersBelow(keys);
+    using _holds = await this.#hold([...inputs, ...below.map(({ layer }) => layer as TimelineLayer)]);
+    const liveness: Liveness[] = [];
+    for (const lsn of [...retainedLsns, cutoff]) liveness.push(await this.#liveness(lsn));
+    const { layers, failedKeys } = await timeline.doors.workers.run(
+      'rewriteBottom',
+      {
+        layers: inputs.map((layer) => this.#input(layer)),
+        below: below.map(toInput),
+        keys,
+        cutoff,
+        retainedLsns,
+        liveness,
+        target: this.#target(),
+      },
+      timeline.signal,
+    );
+    throwIfCancelled(timeline.signal);
+    if (failedKeys.length > 0) timeline.log.error('Pages could not be made for a layer', { failedKeys });
+    timeline.replaceLayers(inputs, layers.map(toIndexLayer));
+    return true;
+  }
+
+  /** Layers of ancestors that hold what the keys were where the timeline begins. */
+  #layersBelow(keys: KeyRange): VisibleLayer[] {
+    const { ancestor } = this.#timeline;
+    if (ancestor === undefined) return [];
+    return [...findVisibleLayers(ancestor.timeline, keys, ancestor.lsn).stored];
+  }
+
+  /** Jobs read files only: what a branch sees of its ancestors must not be in their memory any more. */
+  #areAncestorsWritten(): boolean {
+    for (let at = this.#timeline; at.ancestor !== undefined; ) {
+      const parent = at.ancestorTimeline;
+      if (parent === undefined || parent.diskConsistentLsn < at.ancestor.lsn) return false;
+      at = parent;
+    }
+    return true;
+  }
+
+  /** Which pages existed at an LSN. */
+  async #liveness(lsn: Lsn): Promise<Liveness> {
+    const reader = this.#timeline.readerFor('compaction');
+    const relations = await reader.scan(kindRange(KIND_RELATION_SIZE), lsn);
+    const segments = await reader.scan(kindRange(KIND_SLRU_SEGMENT), lsn);
+    return makeLiveness([
+      ...relations.map(({ key, bytes }) => ({
+        firstKey: { ...key, kind: KIND_RELATION_BLOCK },
+        blocks: decodeSize(bytes),
+      })),
+      ...segments.map(({ key, bytes }) => ({
+        firstKey: { ...key, kind: KIND_SLRU_BLOCK, field3: 1 },
+        blocks: decodeSize(bytes),
+      })),
+    ]);
+  }
+
+  /** Keeps layers from being removed, and sees to it that their files are here. */
+  async #hold(layers: readonly TimelineLayer[]): Promise<DisposableStack> {
+    using holds = new DisposableStack();
+    for (const layer of layers) holds.use(layer.hold());
+    for (const layer of layers) await layer.makeLocal();
+    return holds.move();
+  }
+
+  /** Decides in slices, and anew where the layers have changed meanwhile. */
+  async #decide<Result>(begin: () => Slices<Result>): Promise<Result> {
+    const timeline = this.#timeline;
+    const { clock } = timeline.doors;
+    for (;;) {
+      const { layersVersion } = timeline;
+      const slices = begin();
+      let sliceStart = clock.monotonicMs();
+      while (timeline.layersVersion === layersVersion) {
+        const step = slices.next();
+        if (step.done === true) return step.value;
+        if (clock.monotonicMs() - sliceStart < SLICE_MS) continue;
+        await clock.yieldToOthers();
+        throwIfCancelled(timeline.signal);
+        sliceStart = clock.monotonicMs();
+      }
+    }
+  }
+
+  #input(layer: TimelineLayer): LayerInput {
+    const { tenantId, timelineId } = this.#timeline;
+    const { path, lsnStart, lsnEnd } = layer;
+    return { path, layer: { tenantId, timelineId, description: layer.description }, lsnStart, lsnEnd };
+  }
+
+  #target(): OutputTarget {
+    const { tenantId, timelineId, version, directory, generation, settings } = this.#timeline;
+    return {
+      tenantId,
+      timelineId,
+      postgresMajor: version.major,
+      directory,
+      temporaryName: `upkeep-${++this.#temporaryFiles}`,
+      generation,
+      compression: settings.isCompressed ? 'zstd' : 'none',
+      targetBytes: settings.targetBytes,
+    };
+  }
+}
+
+function toInput({ timeline, layer, lsnEnd }: VisibleLayer): LayerInput {
+  const { tenantId, timelineId } = timeline as Timeline;
+  const { path, description, lsnStart } = layer as TimelineLayer;
+  const end = Math.min(description.lsnEnd, lsnEnd) as Lsn;
+  return { path, layer: { tenantId, timelineId, description }, lsnStart, lsnEnd: end };
+}
