@@ -1,4 +1,5 @@
 import { CorruptionError, VarveError } from '../base/errors.ts';
+import { Gate } from '../base/gate.ts';
 import { parseTimelineId, type TenantId, type TimelineId } from '../base/ids.ts';
 import { INVALID_LSN, type Lsn } from '../base/lsn.ts';
 import { TaskSet } from '../base/task-set.ts';
@@ -49,10 +50,13 @@ export class Tenant {
   readonly #busy = new Set<TimelineId>();
   readonly #ending = new AbortController();
   readonly #tasks = new TaskSet();
+  /** Those who create or delete timelines are inside. */
+  readonly #gate: Gate;
 
   private constructor(doors: StorageDoors, options: TenantOptions) {
     this.tenantId = options.tenantId;
     this.generation = options.generation;
+    this.#gate = new Gate(`tenant ${options.tenantId}`);
     this.#doors = doors;
     this.#options = options;
   }
@@ -177,6 +181,7 @@ export class Tenant {
     if (this.timelines.some(({ timeline }) => timeline.ancestorTimeline === active.timeline)) {
       throw new VarveError('precondition', 'TIMELINE_HAS_BRANCHES', `timeline ${timelineId} has branches`);
     }
+    using _pass = this.#gate.enter();
     this.#busy.add(timelineId);
     try {
       const { remote } = active.timeline;
@@ -194,6 +199,7 @@ export class Tenant {
   /** Ends all that is under way and waits for it. May be called again. */
   async close(): Promise<void> {
     this.#ending.abort();
+    await this.#gate.close();
     await this.#tasks.settled();
     const active = this.timelines;
     this.#timelines.clear();
@@ -237,6 +243,7 @@ export class Tenant {
       throw new VarveError('conflict', 'TIMELINE_EXISTS', `there is a timeline ${timelineId} already`);
     }
     this.#refuseBusy(timelineId);
+    using _pass = this.#gate.enter();
     this.#busy.add(timelineId);
     const directory = this.#directoryOf(timelineId);
     const { files } = this.#doors;

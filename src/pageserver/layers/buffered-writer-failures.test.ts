@@ -273,6 +273,20 @@ describe('failing writes', () => {
     }
   });
 
+  test('BW-19: after a success the next failure is retried soon', async () => {
+    const { kernel, writer, file, lines } = makeWriter();
+    let attempts = 0;
+    file.failure = () => (++attempts % 7 === 0 ? undefined : noSpace());
+    await kernel.perform(async () => {
+      await writer.write(patternOf(2 * CAP), 0, 2 * CAP);
+      await writer.finish();
+    });
+    const delays = lines.filter(({ level }) => level === 'warn').map(({ delayMs }) => delayMs as number);
+    expect(delays).toHaveLength(12);
+    expect(delays[5]).toBeGreaterThan(100);
+    expect(delays[6]).toBeLessThanOrEqual(10);
+  });
+
   test('BW-19: backing off ends at once when it is cancelled', async () => {
     const { kernel, writer, file, cancel, gate, lines, node } = makeWriter({ retryMs: [20_000, 20_000] });
     file.failure = noSpace;

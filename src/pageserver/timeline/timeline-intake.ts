@@ -17,6 +17,7 @@ import {
 } from './head-loading.ts';
 import { LayerSink } from './layer-sink.ts';
 import type { Timeline } from './timeline.ts';
+import { waitForLsn } from './timeline-reads.ts';
 
 /** PostgreSQL's timeline, not ours: a branch of ours goes on with the one of its ancestor. */
 const POSTGRES_TIMELINE = 1;
@@ -68,6 +69,8 @@ export class TimelineIntake implements WalIntake {
   static async start(timeline: Timeline): Promise<TimelineIntake> {
     const storage = timeline.readerFor('ingest');
     const lsn = timeline.lastRecordLsn;
+    // An ancestor that was restarted may have to catch up first.
+    await waitForLsn(timeline, lsn, timeline.settings.lsnWaitMs, timeline.signal);
     const ingest = await loadIngest(timeline.version, timeline.stems, storage, lsn);
     const recordPositions = await loadRecordPositions(storage, lsn);
     return new TimelineIntake(timeline, storage, ingest, recordPositions);

@@ -76,11 +76,18 @@ export class TimelineReads {
   async pages(requests: readonly PageRequest[], context: ReadContext): Promise<void> {
     const timeline = this.#timeline;
     using _pass = timeline.enter();
+    let lowest = Number.MAX_SAFE_INTEGER;
+    let highest = 0;
     for (const { lsn } of requests) {
-      this.#checkPromised(lsn);
-      await waitForLsn(timeline, lsn, timeline.settings.lsnWaitMs, context.signal);
+      if (lsn < lowest) lowest = lsn;
+      if (lsn > highest) highest = lsn;
+    }
+    this.#checkAllPromised(requests, lowest);
+    if (!hasReached(timeline, highest)) {
+      await waitForLsn(timeline, highest, timeline.settings.lsnWaitMs, context.signal);
     }
     await timeline.pageReader.readPages(requests, context);
+    this.#checkAllPromised(requests, lowest);
   }
 
   /** Blocks of a fork; undefined where there is no such fork. */
@@ -134,19 +141,24 @@ export class TimelineReads {
         target: new Page(bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)),
       })),
     );
+    this.#checkPromised(lsn);
     return bytes;
   }
 
   /** What is stored under a key that is no page's; undefined where it does not exist. */
   async value(key: Key, lsn: Lsn, context: ReadContext): Promise<Uint8Array | undefined> {
     using _pass = this.#timeline.enter();
-    return await (await this.at(lsn, context)).readValue(key, lsn);
+    const value = await (await this.at(lsn, context)).readValue(key, lsn);
+    this.#checkPromised(lsn);
+    return value;
   }
 
   /** As scanKeys. */
   async scan(range: KeyRange, lsn: Lsn, context: ReadContext): Promise<ScannedValue[]> {
     using _pass = this.#timeline.enter();
-    return await (await this.at(lsn, context)).scan(range, lsn);
+    const values = await (await this.at(lsn, context)).scan(range, lsn);
+    this.#checkPromised(lsn);
+    return values;
   }
 
   /** @param timeMicros microseconds since 2000-01-01 UTC. See findLsnByTimestamp */
@@ -176,6 +188,12 @@ export class TimelineReads {
     return ancestor === undefined ? Math.max(gcCutoffLsn, initialLsn) : Math.max(gcCutoffLsn, ancestor.lsn);
   }
 
+  #checkAllPromised(requests: readonly PageRequest[], lowest: number): void {
+    if (lowest >= this.#timeline.gcCutoffLsn && lowest >= this.#timeline.initialLsn) return;
+    for (const { lsn } of requests) this.#checkPromised(lsn);
+  }
+
+  /** Before a read, and after it: what was removed meanwhile could have made it wrong. */
   #checkPromised(lsn: number): void {
     const { gcCutoffLsn, initialLsn, timelineId } = this.#timeline;
     if (lsn >= gcCutoffLsn && lsn >= initialLsn) return;
@@ -187,6 +205,16 @@ export class TimelineReads {
       { lsn },
     );
   }
+}
+
+/** Whether nothing has to be waited for: see waitForLsn. */
+export function hasReached(timeline: Timeline, lsn: number): boolean {
+  let wanted = lsn;
+  for (let at: Timeline | undefined = timeline; at !== undefined; at = at.ancestorTimeline) {
+    if (at.lastRecordLsn < wanted) return false;
+    wanted = Math.min(wanted, at.ancestor?.lsn ?? wanted);
+  }
+  return true;
 }
 
 /** Waits until a timeline has all that a read at `lsn` may need: of its ancestors, too, which may have been restarted. */

@@ -4,7 +4,7 @@ import { TaskSet } from '../../base/task-set.ts';
 import { pause, RetryDelay } from '../../io/retry-delay.ts';
 import { gcCutoff, type LsnLease, type PromisedReads } from '../upkeep/gc-cutoff.ts';
 import type { Timeline } from './timeline.ts';
-import type { TimelineReads } from './timeline-reads.ts';
+import { hasReached, type TimelineReads } from './timeline-reads.ts';
 import { TimelineUpkeep } from './upkeep.ts';
 
 const RETRY_TIMING = { minMs: 1000, maxMs: 60_000 };
@@ -37,7 +37,7 @@ export class UpkeepLoop {
   constructor(timeline: Timeline, reads: TimelineReads) {
     this.#timeline = timeline;
     this.#reads = reads;
-    this.#upkeep = new TimelineUpkeep(timeline);
+    this.#upkeep = new TimelineUpkeep(timeline, reads);
     timeline.retainedLsns = () => this.#retainedLsns();
     timeline.onLayerAdded = () => this.trigger();
   }
@@ -88,13 +88,17 @@ export class UpkeepLoop {
   }
 
   /** Moves the cutoff to where the history window begins, and removes what nobody may read any more. */
-  collectGarbage(): Promise<number> {
-    return this.#inTurn(async () => this.#upkeep.collectGarbage(await this.#promised()));
+  async collectGarbage(): Promise<number> {
+    if (!hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return 0;
+    const historyStart = await this.#historyStart();
+    return this.#inTurn(() => this.#upkeep.collectGarbage(this.#promised(historyStart)));
   }
 
   /** @throws what it fails of */
-  rewriteBottom(): Promise<boolean> {
-    return this.#inTurn(async () => this.#upkeep.rewriteBottom(await this.#promised()));
+  async rewriteBottom(): Promise<boolean> {
+    if (!hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return false;
+    const historyStart = await this.#historyStart();
+    return this.#inTurn(() => this.#upkeep.rewriteBottom(this.#promised(historyStart)));
   }
 
   /** Resolves when there is nothing to tidy up for now. */
@@ -153,23 +157,27 @@ export class UpkeepLoop {
     }
   }
 
-  async #promised(): Promise<PromisedReads> {
+  /** Where the timeline was when the part of its history began that is kept for its age; undefined if nobody knows. */
+  async #historyStart(): Promise<Lsn | undefined> {
     const timeline = this.#timeline;
-    const { clock } = timeline.doors;
-    const { historyBytes, historyMs } = timeline.settings;
-    const nowMs = clock.wallMs();
-    const startMicros = BigInt(Math.floor((nowMs - historyMs - POSTGRES_EPOCH_MS) * 1000));
+    const startMs = timeline.doors.clock.wallMs() - timeline.settings.historyMs - POSTGRES_EPOCH_MS;
     const context = { task: 'garbage-collection', signal: timeline.signal } as const;
-    const found = await this.#reads.lsnByTimestamp(startMicros, context);
+    const found = await this.#reads.lsnByTimestamp(BigInt(Math.floor(startMs * 1000)), context);
+    return found.kind === 'nodata' ? undefined : found.lsn;
+  }
+
+  /** What is retained is looked up in the very step in which the cutoff moves. */
+  #promised(lsnAtHistoryStart: Lsn | undefined): PromisedReads {
+    const timeline = this.#timeline;
     return gcCutoff({
       previousCutoff: timeline.gcCutoffLsn,
       lastRecordLsn: timeline.lastRecordLsn,
       remoteConsistentVisible: timeline.remote.visibleRemoteConsistentLsn,
-      lsnAtHistoryStart: found.kind === 'nodata' ? undefined : found.lsn,
-      horizonBytes: historyBytes,
+      lsnAtHistoryStart,
+      horizonBytes: timeline.settings.historyBytes,
       branchPoints: [...this.#retained.keys()],
       leases: this.#leases,
-      nowMs,
+      nowMs: timeline.doors.clock.wallMs(),
     });
   }
 

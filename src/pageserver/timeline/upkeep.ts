@@ -9,6 +9,7 @@ import {
   kindRange,
 } from '../keyspace/keys.ts';
 import { decodeSize } from '../keyspace/stored-values.ts';
+import { stretchOf } from '../layers/record-positions.ts';
 import { findVisibleLayers, type VisibleLayer } from '../read/visible-layers.ts';
 import { toIndexLayer } from '../remote/timeline-index.ts';
 import type { PromisedReads } from '../upkeep/gc-cutoff.ts';
@@ -22,6 +23,7 @@ import { type ImageTask, pickImages } from '../upkeep/pick-images.ts';
 import type { Slices } from '../upkeep/slices.ts';
 import type { Timeline } from './timeline.ts';
 import type { TimelineLayer } from './timeline-layer.ts';
+import type { TimelineReads } from './timeline-reads.ts';
 
 /** Decisions are made in slices of about so long. */
 const SLICE_MS = 1;
@@ -34,10 +36,12 @@ const COMPACTION_INPUT_TARGETS = 20;
  */
 export class TimelineUpkeep {
   readonly #timeline: Timeline;
+  readonly #reads: TimelineReads;
   #temporaryFiles = 0;
 
-  constructor(timeline: Timeline) {
+  constructor(timeline: Timeline, reads: TimelineReads) {
     this.#timeline = timeline;
+    this.#reads = reads;
   }
 
   /** Merges level-0 layers, and cuts what comes of them by key. Returns whether there was something to do. */
@@ -70,13 +74,15 @@ export class TimelineUpkeep {
     const tasks = await this.#decide(() =>
       pickImages(timeline.layers, { imageThreshold, targetBytes }, timeline.diskConsistentLsn),
     );
-    for (const task of tasks) await this.#makeImagesOf(task);
+    const [first] = tasks;
+    if (first === undefined) return 0;
+    const liveness = await this.#liveness(first.lsn);
+    for (const task of tasks) await this.#makeImagesOf(task, liveness);
     return tasks.length;
   }
 
-  async #makeImagesOf({ keys, lsn }: ImageTask): Promise<void> {
+  async #makeImagesOf({ keys, lsn }: ImageTask, liveness: Liveness): Promise<void> {
     const timeline = this.#timeline;
-    const liveness = await this.#liveness(lsn);
     const { stored } = findVisibleLayers(timeline, keys, lsn);
     using _holds = await this.#hold(stored.map(({ layer }) => layer as TimelineLayer));
     const { layers, failedKeys } = await timeline.doors.workers.run(
@@ -148,12 +154,24 @@ export class TimelineUpkeep {
     return true;
   }
 
-  /** Which pages existed at an LSN. */
+  /**
+   * The stretch of WAL from which on it may still be asked where records begin and end: that of the last record before
+   * all LSNs that can be read.
+   */
+  async #firstStretch(): Promise<number> {
+    const timeline = this.#timeline;
+    const lowest = Math.min(timeline.gcCutoffLsn, ...timeline.retainedLsns()) as Lsn;
+    const context = { task: 'compaction', signal: timeline.signal } as const;
+    const record = await this.#reads.recordBefore(lowest, context);
+    return record === undefined ? 0 : stretchOf(record.startLsn);
+  }
+
+  /** What existed at an LSN, and is still wanted. */
   async #liveness(lsn: Lsn): Promise<Liveness> {
     const reader = this.#timeline.readerFor('compaction');
     const relations = await reader.scan(kindRange(KIND_RELATION_SIZE), lsn);
     const segments = await reader.scan(kindRange(KIND_SLRU_SEGMENT), lsn);
-    return makeLiveness([
+    const pages = [
       ...relations.map(({ key, bytes }) => ({
         firstKey: { ...key, kind: KIND_RELATION_BLOCK },
         blocks: decodeSize(bytes),
@@ -162,7 +180,8 @@ export class TimelineUpkeep {
         firstKey: { ...key, kind: KIND_SLRU_BLOCK, field3: 1 },
         blocks: decodeSize(bytes),
       })),
-    ]);
+    ];
+    return makeLiveness(pages, await this.#firstStretch());
   }
 
   /** Keeps layers from being removed, and sees to it that their files are here. */

@@ -1,6 +1,7 @@
 import { AssertionError } from '../../base/errors.ts';
-import { compareEncodedKeys, KEY_BYTES, type Key, writeKey } from '../keyspace/key.ts';
-import { KIND_RELATION_BLOCK, KIND_SLRU_BLOCK } from '../keyspace/keys.ts';
+import { compareEncodedKeys, KEY_BYTES, type Key, readKey, writeKey } from '../keyspace/key.ts';
+import { KIND_RECORD_POSITIONS, KIND_RELATION_BLOCK, KIND_SLRU_BLOCK } from '../keyspace/keys.ts';
+import { stretchOfKey } from '../layers/record-positions.ts';
 
 const INDEX_BYTES = 4;
 const STEM_BYTES: number = KEY_BYTES - INDEX_BYTES;
@@ -13,11 +14,14 @@ export interface Liveness {
   /** For each the key of its first block or page, ascending, 18 bytes each. */
   readonly firstKeys: Uint8Array;
   readonly blockCounts: Uint32Array;
+  /** Positions of records in stretches of WAL before this one are not wanted any more (record-positions.ts). */
+  readonly firstStretch: number;
 }
 
 /** @param things in the order of their keys: the first block's, and how many there are */
 export function makeLiveness(
   things: readonly { readonly firstKey: Key; readonly blocks: number }[],
+  firstStretch = 0,
 ): Liveness {
   const firstKeys = new Uint8Array(things.length * KEY_BYTES);
   const view = new DataView(firstKeys.buffer);
@@ -29,23 +33,26 @@ export function makeLiveness(
       throw new AssertionError('what is alive must be given in the order of keys');
     }
   }
-  return { firstKeys, blockCounts };
+  return { firstKeys, blockCounts, firstStretch };
 }
 
 /** Tells of keys whether they are alive. To be asked with ascending keys. */
 export class LivenessSweep {
   readonly #firstKeys: DataView;
   readonly #blockCounts: Uint32Array;
+  readonly #firstStretch: number;
   #at = 0;
 
-  constructor({ firstKeys, blockCounts }: Liveness) {
+  constructor({ firstKeys, blockCounts, firstStretch }: Liveness) {
     this.#firstKeys = new DataView(firstKeys.buffer, firstKeys.byteOffset, firstKeys.byteLength);
     this.#blockCounts = blockCounts;
+    this.#firstStretch = firstStretch;
   }
 
-  /** Of all that are no pages it is true: their values themselves say whether they exist. */
+  /** Of most that are no pages it is true: their values themselves say whether they exist. */
   isAlive(key: DataView, keyOffset: number): boolean {
     const kind = key.getUint8(keyOffset);
+    if (kind === KIND_RECORD_POSITIONS) return stretchOfKey(readKey(key, keyOffset)) >= this.#firstStretch;
     if (kind !== KIND_RELATION_BLOCK && kind !== KIND_SLRU_BLOCK) return true;
     const count = this.#blockCounts.length;
     let order = 1;

@@ -1,0 +1,126 @@
+import { DirectoryObjects } from '../io/directory-objects.ts';
+import { nodeClock } from '../io/node/clock.ts';
+import { nodeFiles } from '../io/node/files.ts';
+import { nodeRandom } from '../io/node/random.ts';
+import type { ObjectLocation } from '../io/object-location.ts';
+import type { ObjectStore } from '../io/objects.ts';
+import { openObjectStore } from '../io/open-object-store.ts';
+import { openS3Objects } from '../io/s3/open.ts';
+import type { InspectedValue } from './inspect/inspected-value.ts';
+import { drawLayers } from './inspect/layer-picture.ts';
+import { countsOf, describeLayers, type LayerCounts, type LayerRow, levelOf } from './inspect/layer-rows.ts';
+import { layerValues, type ValueSelection } from './inspect/layer-values.ts';
+import { findContents, type InspectionDoors, type TimelinePlace } from './inspect/timeline-contents.ts';
+import { keyRangeText } from './inspect/key-text.ts';
+import { formatKey } from './keyspace/key.ts';
+import type { LayerHeader } from './layers/format/layer-header.ts';
+import { describeLayer, verifyLayer } from './layers/format/verify-layer.ts';
+import { findLayerFile } from './layers/layer-name.ts';
+import { OfflineTimeline, type PageName } from './offline-timeline.ts';
+
+export type { InspectedValue, LayerCounts, LayerRow, OfflineTimeline, PageName, ValueSelection };
+
+/** Where a timeline lies that is to be looked at. With a bucket, its index there says which layers it has. */
+export interface InspectedPlace extends TimelinePlace {
+  readonly bucket: ObjectLocation | undefined;
+}
+
+/** What a layer file says of itself. */
+export interface InspectedLayer {
+  readonly header: LayerHeader;
+  readonly level: 0 | 1 | undefined;
+  readonly keys: LayerRow['keys'];
+  readonly counts: LayerCounts;
+}
+
+const never: AbortSignal = new AbortController().signal;
+
+/**
+ * The layers of a timeline, oldest first.
+ * @param readsHeaders also those of layers that are in the bucket only, which takes a request for each
+ * @throws as findContents
+ */
+export async function listLayers(place: InspectedPlace, readsHeaders: boolean): Promise<LayerRow[]> {
+  return await withDoors(place, async (doors) => {
+    const { layers } = await findContents(doors, place);
+    return await describeLayers(layers, ({ isLocal }) => isLocal || readsHeaders, never);
+  });
+}
+
+/** A picture of a timeline's layers, as SVG. @throws as findContents */
+export async function drawTimeline(place: InspectedPlace): Promise<{ svg: string; layers: number }> {
+  return await withDoors(place, async (doors) => {
+    const { index, layers } = await findContents(doors, place);
+    const { tenantId = index?.head.tenantId, timelineId = index?.head.timelineId } = place;
+    const descriptions = layers.map(({ description }) => description);
+    const name = tenantId === undefined || timelineId === undefined ? undefined : { tenantId, timelineId };
+    return { svg: drawLayers(descriptions, { name, head: index?.head }), layers: layers.length };
+  });
+}
+
+/** @throws CorruptionError; what reading the file fails of */
+export async function inspectLayer(path: string): Promise<InspectedLayer> {
+  return toInspected(await describeLayer(nodeFiles, path));
+}
+
+/**
+ * Reads a layer file from end to end and checks all of it; where its name is that of a layer, also that it is this one.
+ * @throws CorruptionError; what reading the file fails of
+ */
+export async function verifyLayerFile(path: string): Promise<InspectedLayer> {
+  const named = findLayerFile(path.slice(path.lastIndexOf('/') + 1));
+  if (named === undefined) return toInspected(await verifyLayer(nodeFiles, path));
+  const { sizeBytes } = await nodeFiles.stat(path);
+  const { tenantId, timelineId } = await describeLayer(nodeFiles, path);
+  const identity = { tenantId, timelineId, description: { ...named, sizeBytes } };
+  return toInspected(await verifyLayer(nodeFiles, path, identity));
+}
+
+/** The values of a layer file that are wanted, in its order. @throws as layerValues */
+export function valuesOfLayer(
+  path: string,
+  layer: InspectedLayer,
+  selection: ValueSelection,
+): AsyncGenerator<InspectedValue, void> {
+  return layerValues(nodeFiles, path, layer.header, selection, never);
+}
+
+/** Opens a timeline to read pages of it, and hands it to `action`. Nothing is written. @throws as OfflineTimeline */
+export async function withOfflineTimeline<Result>(
+  place: InspectedPlace,
+  action: (timeline: OfflineTimeline) => Promise<Result>,
+): Promise<Result> {
+  return await withDoors(place, async (doors) => {
+    await using timeline = await OfflineTimeline.open(doors, place);
+    return await action(timeline);
+  });
+}
+
+function toInspected(header: LayerHeader): InspectedLayer {
+  const { keys } = header.description;
+  return {
+    header,
+    level: levelOf(header.description),
+    keys: { text: keyRangeText(keys), start: formatKey(keys.start), end: formatKey(keys.end) },
+    counts: countsOf(header),
+  };
+}
+
+async function withDoors<Result>(
+  { bucket }: InspectedPlace,
+  action: (doors: InspectionDoors) => Promise<Result>,
+): Promise<Result> {
+  const objects = bucket === undefined ? undefined : await openBucket(bucket);
+  try {
+    return await action({ files: nodeFiles, clock: nodeClock, objects, signal: never });
+  } finally {
+    objects?.close();
+  }
+}
+
+/** To look into: where a directory is the bucket, it is not made, and nothing in it is tidied up. */
+async function openBucket(location: ObjectLocation): Promise<ObjectStore> {
+  const doors = { files: nodeFiles, clock: nodeClock, random: nodeRandom, openS3: openS3Objects };
+  if (location.kind === 's3') return await openObjectStore(location, doors);
+  return await DirectoryObjects.openExisting(doors, location.path);
+}
