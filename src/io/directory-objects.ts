@@ -63,6 +63,17 @@ export class DirectoryObjects implements ObjectStore {
     return store;
   }
 
+  /**
+   * Opens a store to look into it. Unlike `open` it makes and removes nothing.
+   * @throws VarveError ‘not-found’ / FILE_NOT_FOUND where there is no such directory
+   */
+  static async openExisting(doors: DirectoryDoors, root: string): Promise<DirectoryObjects> {
+    if (!root.startsWith('/')) throw new AssertionError(`no absolute path: ${root}`);
+    const { kind } = await doors.files.stat(root);
+    if (kind === 'directory') return new DirectoryObjects(doors, root);
+    throw new BadRequestError('BAD_OBJECT_LOCATION', 'this is no directory', { file: root });
+  }
+
   async put(key: string, body: ObjectBody, { signal, onlyIfAbsent = false }: PutOptions): Promise<void> {
     checkObjectKey(key);
     throwIfCancelled(signal);

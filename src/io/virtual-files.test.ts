@@ -192,7 +192,11 @@ describe('descriptors', () => {
     for (let count = 0; count < 5; count++) {
       await expectRefusal(textOf(open[0] as ReadableFile), 'not-found', 'FILE_NOT_FOUND');
     }
-    await expectRefusal(files.remove(paths[0] as string), 'not-found', 'FILE_NOT_FOUND');
+    for (let count = 0; count < 3; count++) {
+      await textOf(open[1] as ReadableFile);
+      await textOf(open[2] as ReadableFile);
+      await expectRefusal(files.remove(paths[0] as string), 'not-found', 'FILE_NOT_FOUND');
+    }
     expect(await textOf(open[1] as ReadableFile)).toBe('f1');
     for (const file of open) await file.close();
     expect(files.counts.descriptorsOpen).toBe(0);
@@ -236,6 +240,40 @@ describe('names', () => {
     for (const [index, file] of open.entries()) expect(await textOf(file)).toBe(`f${index}`);
     for (const file of open) await file.close();
     expect(files.counts.descriptorsOpen).toBe(0);
+  });
+
+  test('VF-08: a name does not change while a file is being opened by it', async () => {
+    const { root, paths } = await makeFiles('opening', 3, 2);
+    let stall: Promise<void> | undefined;
+    const order: string[] = [];
+    const inner: Files = {
+      ...nodeFiles,
+      open: async (path) => {
+        await stall;
+        order.push(`open ${path.split('/').at(-1)}`);
+        return nodeFiles.open(path);
+      },
+      rename: (from, to) => {
+        order.push('rename');
+        return nodeFiles.rename(from, to);
+      },
+    };
+    const files = new VirtualFiles(inner, { maxDescriptors: 2 });
+    const open: ReadableFile[] = [];
+    // The first one is without a descriptor in the end.
+    for (const path of paths) open.push(await files.open(path));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    stall = promise;
+    order.length = 0;
+    const read = textOf(open[0] as ReadableFile);
+    await turns();
+    const renaming = files.rename(paths[0] as string, join(root, 'other'));
+    await turns();
+    resolve();
+    expect(await read).toBe('f0');
+    await renaming;
+    expect(order).toEqual(['open f0', 'rename']);
+    for (const file of open) await file.close();
   });
 
   test('VF-08: a file that has lost its name is read until it is closed', async () => {

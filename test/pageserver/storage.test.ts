@@ -5,6 +5,7 @@ import { nodeFiles } from '../../src/io/node/files.ts';
 import { SLRU_NAMES, slruBlockKey } from '../../src/pageserver/keyspace/keys.ts';
 import type { ReadContext } from '../../src/pageserver/layers/read-context.ts';
 import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import { computeTenantSize } from '../../src/pageserver/tenant-size.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { FORK_FREE_SPACE_MAP } from '../../src/postgres/wal/record-header.ts';
@@ -82,6 +83,12 @@ test('what a stock server wrote comes back page by page, before and after upkeep
   expect(main.timeline.gcCutoffLsn).toBeGreaterThan(main.timeline.initialLsn);
   expect(await findDifferences(main, cluster, lastRecordLsn)).toEqual([]);
   await main.timeline.remote.waitForUploads(context.signal);
+  // A branch at the head costs nothing, and history what it took in WAL.
+  const size = await computeTenantSize(tenant.timelines, context);
+  const logicalBytes = await main.reads.logicalSize(lastRecordLsn, context);
+  expect(size.bytes).toBeGreaterThan(logicalBytes / 2);
+  expect(size.bytes).toBeLessThanOrEqual(logicalBytes + lastRecordLsn - main.timeline.gcCutoffLsn);
+  expect(size.points.at(-1)).toMatchObject({ timelineId: BRANCH, payment: 'wal' });
 
   await world.stop();
   await world.start();

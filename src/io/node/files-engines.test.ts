@@ -87,9 +87,16 @@ describe.runIf(onLinux)('direct I/O', () => {
     const engine = openFilesEngine('direct');
     const path = join(directory, 'flags');
     {
-      await using _file = await engine.files.openForUpdate(path);
+      await using file = await engine.files.openForUpdate(path);
       const directs = openFlags(path).filter((flags) => (flags & O_DIRECT) !== 0);
       expect(directs.length + engine.refusals).toBe(1);
+      // What is not aligned is no reason to do without.
+      const { refusals } = engine;
+      await file.write(allocateAligned(10_000), 0, 10_000, 0);
+      await file.write(new Uint8Array(100), 0, 100, 3);
+      expect(await file.read(new Uint8Array(9000), 0, 9000, 777)).toBe(9000);
+      expect(await file.read(allocateAligned(8192), 0, 8192, 4096)).toBe(10_000 - 4096);
+      expect(engine.refusals).toBe(refusals);
     }
     expect(openFlags(path)).toEqual([]);
   });
