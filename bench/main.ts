@@ -1,25 +1,30 @@
-// Measures reading and replaying WAL on one core, and safekeepers. `npm run bench -- --help` says how.
+// Measures reading and replaying WAL on one core, safekeepers, and the pageserver's storage engine. `npm run bench -- --help` says how.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { formatEngine, measureEngine } from './engine.ts';
+import { formatIngest, type IngestResult, measureIngest } from './ingest.ts';
 import { formatRedo, measureRedo, type RedoResult } from './redo.ts';
 import { formatSafekeeper, measureSafekeeper } from './safekeeper.ts';
 import { describeMachine, formatMachine } from './support/machine.ts';
 import { Recording } from './support/recording.ts';
 import { describeWaldump } from './support/waldump.ts';
 import type { Workload } from './support/workload.ts';
-import { REDO_WORKLOADS, WORKLOADS } from './support/workloads.ts';
+import { COPY, PGBENCH, QUICK_PGBENCH, REDO_WORKLOADS, WORKLOADS } from './support/workloads.ts';
 import { formatWal, measureWal, type WalResult } from './wal.ts';
 
-const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [options]
+const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [ingest] [engine] [options]
 
   wal         WalReader with CRC, and DecodedRecord, over WAL in memory
   redo        replay of the same WAL on pages in memory, beside stock PostgreSQL's crash recovery
   safekeeper  large appends, idle timelines, and commits through safekeepers beside stock PostgreSQL
+  ingest      taking WAL into layers, from memory and from a safekeeper, beside stock PostgreSQL's crash recovery
+  engine      reads of pages out of layers, branches, and what WAL costs on the disk
 
-  --only TEXT            only workloads (of safekeeper: appends, idle, commits) whose names contain TEXT
-  --quick                safekeeper: a little of everything, to see whether it runs
+  --only TEXT            only workloads (of safekeeper: appends, idle, commits; of engine: warm, layers, cold, branches,
+                         cost) whose names contain TEXT
+  --quick                safekeeper, ingest, engine: a little of everything, to see whether it runs
   --seconds N            measure each figure for at least N seconds (2)
   --repeats N            and at least N times (5)
   --chunk-size KIB       feed the reader so many KiB at a time (128)
@@ -55,7 +60,7 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-type Command = 'wal' | 'redo' | 'safekeeper';
+type Command = 'wal' | 'redo' | 'safekeeper' | 'ingest' | 'engine';
 
 /** The workloads that any of the commands wants, each once: it is recorded once for both. */
 function chooseWorkloads(commands: ReadonlySet<Command>): readonly Workload[] {
@@ -125,7 +130,61 @@ async function benchSafekeeper(): Promise<void> {
   else console.log(`${formatMachine(machine)}\n${formatSafekeeper(result)}`);
 }
 
-const COMMANDS: readonly string[] = ['wal', 'redo', 'safekeeper'] satisfies Command[];
+/** Gives `use` the recordings of these workloads, one after another, which are removed unless they are to be kept. */
+async function withRecordings(
+  workloads: readonly Workload[],
+  use: (recording: Recording) => Promise<void>,
+): Promise<string> {
+  const directory = values.recordings ?? (await mkdtemp(join(tmpdir(), 'varve-bench-')));
+  await mkdir(directory, { recursive: true });
+  const options = { pgBin: values['pg-bin'], segmentSizeMiB: parseNumber('segment-size') };
+  let postgres = '';
+  try {
+    for (const workload of workloads) {
+      progress(`${workload.name}: recording`);
+      const recording = await Recording.open(workload, directory, options);
+      postgres = recording.postgres;
+      progress(`${workload.name}: measuring`);
+      await use(recording);
+      if (values.recordings === undefined) await rm(recording.directory, { recursive: true });
+    }
+    return postgres;
+  } finally {
+    if (values.recordings === undefined) await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function benchIngest(): Promise<void> {
+  const workloads = values.quick ? [QUICK_PGBENCH] : [PGBENCH, COPY];
+  const chosen = workloads.filter(({ name }) => name.includes(values.only));
+  const repeats = values.quick ? 1 : parseNumber('repeats');
+  const results: IngestResult[] = [];
+  const postgres = await withRecordings(chosen, async (recording) => {
+    results.push(await measureIngest(recording, { repeats, pgBin: values['pg-bin'] }));
+  });
+  const machine = describeMachine(postgres);
+  if (values.json) console.log(JSON.stringify({ machine, ingest: results }, undefined, 2));
+  else console.log(`${formatMachine(machine)}\n${formatIngest(results)}`);
+}
+
+async function benchEngine(): Promise<void> {
+  const isQuick = values.quick;
+  const options = {
+    seconds: isQuick ? 0.1 : parseNumber('seconds'),
+    repeats: isQuick ? 1 : parseNumber('repeats'),
+    only: values.only,
+    layers: isQuick ? 1000 : 100_000,
+    branches: isQuick ? 20 : 10_000,
+  };
+  await withRecordings([isQuick ? QUICK_PGBENCH : PGBENCH], async (recording) => {
+    const result = await measureEngine(recording, options, progress);
+    const machine = describeMachine(recording.postgres);
+    if (values.json) console.log(JSON.stringify({ machine, engine: result }, undefined, 2));
+    else console.log(`${formatMachine(machine)}\n${formatEngine(result)}`);
+  });
+}
+
+const COMMANDS: readonly string[] = ['wal', 'redo', 'safekeeper', 'ingest', 'engine'] satisfies Command[];
 const isCommand = (text: string): text is Command => COMMANDS.includes(text);
 if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   console.log(HELP);
@@ -134,4 +193,6 @@ if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   const commands = new Set(positionals);
   if (commands.has('wal') || commands.has('redo')) await main(commands);
   if (commands.has('safekeeper')) await benchSafekeeper();
+  if (commands.has('ingest')) await benchIngest();
+  if (commands.has('engine')) await benchEngine();
 }

@@ -23,8 +23,16 @@ export interface Push {
   readonly port: number;
   readonly tenantId: string;
   readonly timelineId: string;
-  /** The same each time that a host is asked for it. */
-  readonly wal: WalToPush;
+  /** What is to be made is the same each time that a host is asked for it. */
+  readonly wal: WalToPush | GivenWal;
+}
+
+/** WAL of some cluster, from the start of a record to the end of one. */
+export interface GivenWal {
+  readonly bytes: Uint8Array;
+  readonly startLsn: number;
+  readonly systemIdentifier: bigint;
+  readonly segmentBytes: number;
 }
 
 /** WAL that whoever pushes it makes itself: records of one length, up to about `totalBytes`. */

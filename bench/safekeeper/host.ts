@@ -127,8 +127,10 @@ export class Host {
   }
 
   #push(push: Push): Promise<PushResult> {
+    const { wal } = push;
+    if ('bytes' in wal) return pushWal(push, prepareWal(wal), this.#doors);
     // Making it takes longer than pushing it.
-    this.#wal ??= prepareWal(push.wal);
+    this.#wal ??= prepareWal(wal);
     return pushWal(push, this.#wal, this.#doors);
   }
 

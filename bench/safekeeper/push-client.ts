@@ -16,7 +16,7 @@ import type { Sockets } from '../../src/io/sockets.ts';
 import { connect } from '../../src/libpq/client/connect.ts';
 import type { CopyStream } from '../../src/libpq/copy-stream.ts';
 import { formatReplicationCommand } from '../../src/postgres/wire/replication-commands.ts';
-import type { Push, PushResult, WalToPush } from './host-messages.ts';
+import type { GivenWal, Push, PushResult, WalToPush } from './host-messages.ts';
 import { makeWal, SEGMENT_BYTES, SYSTEM_IDENTIFIER } from './made-wal.ts';
 
 const TERM = 1;
@@ -36,11 +36,20 @@ export interface PreparedWal {
   readonly appends: readonly Append[];
   readonly startLsn: Lsn;
   readonly endLsn: Lsn;
+  readonly systemIdentifier: bigint;
+  readonly segmentBytes: number;
 }
 
-export function prepareWal(wanted: WalToPush): PreparedWal {
+export function prepareWal(wanted: WalToPush | GivenWal): PreparedWal {
+  if ('bytes' in wanted) {
+    const { bytes, systemIdentifier, segmentBytes } = wanted;
+    const startLsn = toLsn(wanted.startLsn);
+    const endLsn = toLsn(startLsn + bytes.length);
+    return { appends: makeAppends(bytes, startLsn), startLsn, endLsn, systemIdentifier, segmentBytes };
+  }
   const { bytes, startLsn, endLsn } = makeWal(wanted);
-  return { appends: makeAppends(bytes, startLsn), startLsn, endLsn };
+  const system = { systemIdentifier: SYSTEM_IDENTIFIER, segmentBytes: SEGMENT_BYTES };
+  return { appends: makeAppends(bytes, startLsn), startLsn, endLsn, ...system };
 }
 
 /**
@@ -48,7 +57,7 @@ export function prepareWal(wanted: WalToPush): PreparedWal {
  * proposer does. The time is from the first append to the answer that all is durable.
  */
 export async function pushWal(push: Push, wal: PreparedWal, doors: PushDoors): Promise<PushResult> {
-  const pusher = await Pusher.begin(push, doors, wal.startLsn);
+  const pusher = await Pusher.begin(push, doors, wal);
   return pusher.push(wal.appends, wal.endLsn);
 }
 
@@ -63,16 +72,18 @@ interface Append {
 function makeAppends(wal: Uint8Array, startLsn: Lsn): Append[] {
   const appends: Append[] = [];
   for (let at = 0; at < wal.length; at += APPEND_BYTES_MAX) {
-    const piece = wal.subarray(at, at + APPEND_BYTES_MAX);
-    const message = new Uint8Array(COPY_HEADER_BYTES + APPEND_HEADER_BYTES + piece.length);
-    const view = new DataView(message.buffer);
-    view.setUint8(0, COPY_DATA_TAG);
-    view.setInt32(1, message.length - 1);
-    message.set(piece, COPY_HEADER_BYTES + APPEND_HEADER_BYTES);
-    const beginLsn = toLsn(startLsn + at);
-    appends.push({ message, view, beginLsn, endLsn: toLsn(beginLsn + piece.length) });
+    appends.push(makeAppend(wal.subarray(at, at + APPEND_BYTES_MAX), toLsn(startLsn + at)));
   }
   return appends;
+}
+
+function makeAppend(piece: Uint8Array, beginLsn: Lsn): Append {
+  const message = new Uint8Array(COPY_HEADER_BYTES + APPEND_HEADER_BYTES + piece.length);
+  const view = new DataView(message.buffer);
+  view.setUint8(0, COPY_DATA_TAG);
+  view.setInt32(1, message.length - 1);
+  message.set(piece, COPY_HEADER_BYTES + APPEND_HEADER_BYTES);
+  return { message, view, beginLsn, endLsn: toLsn(beginLsn + piece.length) };
 }
 
 class Pusher {
@@ -84,7 +95,8 @@ class Pusher {
   #startLsn = 0;
 
   /** Up to where the safekeeper waits for WAL. */
-  static async begin(push: Push, doors: PushDoors, startLsn: Lsn): Promise<Pusher> {
+  static async begin(push: Push, doors: PushDoors, wal: PreparedWal): Promise<Pusher> {
+    const { startLsn, systemIdentifier, segmentBytes } = wal;
     const pusher = new Pusher();
     pusher.#startLsn = startLsn;
     const { tenantId, timelineId, port } = push;
@@ -116,8 +128,8 @@ class Pusher {
       timelineId: timeline,
       membership: NO_MEMBERSHIP,
       pgVersion: 170_000,
-      systemIdentifier: SYSTEM_IDENTIFIER,
-      segmentBytes: SEGMENT_BYTES,
+      systemIdentifier,
+      segmentBytes,
     });
     await pusher.#ask({ kind: 'vote-request', generation: 0, term: TERM });
     pusher.#send({
@@ -142,23 +154,16 @@ class Pusher {
     });
     this.#answers = 0;
     const startMs = performance.now();
-    for (const { message, view, beginLsn, endLsn } of appends) {
+    for (const append of appends) {
       if (stream.unsentBytes >= UNSENT_BYTES_MAX) {
         await Promise.race([stream.drained(UNSENT_BYTES_MAX / 2), failed]);
       }
-      const commitLsn = this.#flushLsn as Lsn;
-      writeAppendHeader(view, COPY_HEADER_BYTES, {
-        generation: 0,
-        term: TERM,
-        beginLsn,
-        endLsn,
-        commitLsn,
-        truncateLsn: commitLsn,
-      });
-      stream.sendMessages(message);
+      this.#append(append);
     }
     await Promise.race([durable, failed]);
     const ms = performance.now() - startMs;
+    // All is committed now, which is told with a last append, of nothing.
+    this.#append(makeAppend(new Uint8Array(0), endLsn));
     failed.catch(() => undefined);
     const bytes = endLsn - this.#startLsn;
     const { promise: over, resolve } = Promise.withResolvers<void>();
@@ -166,6 +171,19 @@ class Pusher {
     void stream.finish().then(() => resolve());
     await over;
     return { bytes, ms, answers: this.#answers };
+  }
+
+  #append({ message, view, beginLsn, endLsn }: Append): void {
+    const commitLsn = this.#flushLsn as Lsn;
+    writeAppendHeader(view, COPY_HEADER_BYTES, {
+      generation: 0,
+      term: TERM,
+      beginLsn,
+      endLsn,
+      commitLsn,
+      truncateLsn: commitLsn,
+    });
+    this.#stream?.sendMessages(message);
   }
 
   #send(message: ProposerMessage): void {

@@ -23,6 +23,12 @@ export function threadMs(): number {
   return (user + system) / 1000;
 }
 
+/** Processor time of all threads of the process, in milliseconds. */
+export function processMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 export interface RepeatOptions {
   /** Go on until this much time has been measured. */
   readonly seconds: number;

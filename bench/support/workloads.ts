@@ -8,13 +8,13 @@ const CLIENTS = 4;
 const TRANSACTIONS_PER_CLIENT = 40_000;
 
 /** The transaction of pgbench's TPC-B as a procedure: a client's round trips would let the server wait. */
-const TPCB = `CREATE PROCEDURE tpcb(transactions int) LANGUAGE plpgsql AS $$
+const tpcb = (scale: number): string => `CREATE PROCEDURE tpcb(transactions int) LANGUAGE plpgsql AS $$
   DECLARE account int; branch int; teller int; change int; balance int;
   BEGIN
     FOR i IN 1..transactions LOOP
-      account := 1 + floor(random() * ${SCALE * ACCOUNTS_PER_BRANCH});
-      branch := 1 + floor(random() * ${SCALE});
-      teller := 1 + floor(random() * ${SCALE * TELLERS_PER_BRANCH});
+      account := 1 + floor(random() * ${scale * ACCOUNTS_PER_BRANCH});
+      branch := 1 + floor(random() * ${scale});
+      teller := 1 + floor(random() * ${scale * TELLERS_PER_BRANCH});
       change := floor(random() * 10001) - 5000;
       UPDATE pgbench_accounts SET abalance = abalance + change WHERE aid = account;
       SELECT abalance INTO balance FROM pgbench_accounts WHERE aid = account;
@@ -26,28 +26,37 @@ const TPCB = `CREATE PROCEDURE tpcb(transactions int) LANGUAGE plpgsql AS $$
     END LOOP;
   END $$`;
 
-function pgbench(fullPageWrites: boolean): Workload {
+function pgbench(
+  name: string,
+  fullPageWrites: boolean,
+  scale = SCALE,
+  transactionsPerClient = TRANSACTIONS_PER_CLIENT,
+): Workload {
   return {
-    name: `pgbench-fpw-${fullPageWrites ? 'on' : 'off'}`,
+    name,
     settings: { full_page_writes: fullPageWrites },
     async prepare(server) {
-      await initializePgbench(server, { scale: SCALE });
-      await execute(server, [TPCB]);
+      await initializePgbench(server, { scale });
+      await execute(server, [tpcb(scale)]);
     },
     async run(server) {
       const calls = Array.from({ length: CLIENTS }, () =>
-        execute(server, [`CALL tpcb(${TRANSACTIONS_PER_CLIENT})`]),
+        execute(server, [`CALL tpcb(${transactionsPerClient})`]),
       );
       await Promise.all(calls);
     },
   };
 }
 
+export const PGBENCH: Workload = pgbench('pgbench-fpw-off', false);
+/** A little of it, to see whether something runs. */
+export const QUICK_PGBENCH: Workload = pgbench('pgbench-quick', false, 1, 1000);
+
 const SOURCE_ROWS = 1_500_000;
 const sourceRows = `SELECT n AS id, md5(n::text) AS name, (n * 7919::bigint % ${SOURCE_ROWS}) AS number
   FROM generate_series(1, ${SOURCE_ROWS}) n`;
 
-const copy: Workload = {
+export const COPY: Workload = {
   name: 'copy',
   settings: { full_page_writes: true },
   prepare: (server) =>
@@ -122,9 +131,9 @@ function churn(method: string, column: string): Workload {
 }
 
 export const WORKLOADS: readonly Workload[] = [
-  pgbench(false),
-  pgbench(true),
-  copy,
+  PGBENCH,
+  pgbench('pgbench-fpw-on', true),
+  COPY,
   indexBuild('build-btree', 1_500_000, ['btree (id)', 'btree (name)', 'btree (number)']),
   indexBuild('build-hash-gin-gist', 400_000, ['hash (name)', 'gin (numbers)', 'gist (place)']),
 ];

@@ -8,9 +8,12 @@ export type TenantId = string & { readonly [tenantBrand]: true };
 /** A timeline of a tenant, written likewise. */
 export type TimelineId = string & { readonly [timelineBrand]: true };
 
+/** Whether it is an id as we write it: 32 lower-case hexadecimal digits. */
+export const isId = (text: string): boolean => /^[0-9a-f]{32}$/.test(text);
+
 function checkId(kind: string, text: string): string {
   const id = text.toLowerCase();
-  if (!/^[0-9a-f]{32}$/.test(id)) {
+  if (!isId(id)) {
     throw new BadRequestError('BAD_ID', `"${text}" is no ${kind} id: 32 hexadecimal digits are`);
   }
   return id;

@@ -18,6 +18,7 @@ import {
   type Page,
 } from '../postgres/page/page.ts';
 import { BLOCK_BYTES } from '../postgres/wal/record-header.ts';
+import { bytesText } from './plain-value.ts';
 
 /** A run of bytes that differ, all of one region. */
 export interface Difference {
@@ -72,6 +73,10 @@ export function findDifferences(left: Page, right: Page): Difference[] {
   finish();
   return differences;
 }
+
+/** A difference as a line. */
+export const differenceText = ({ region, offset, left, right }: Difference): string =>
+  `${String(offset).padStart(4)} ${region}: ${bytesText(left)} → ${bytesText(right)}`;
 
 /** What each byte of a page belongs to. Items may overlap on a damaged page: the later line wins. */
 function nameRegions(page: Page): string[] {

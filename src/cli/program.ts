@@ -1,4 +1,7 @@
 import { Command } from 'commander';
+import { registerLayerDraw } from './commands/layer-draw.ts';
+import { registerLayerDump } from './commands/layer-dump.ts';
+import { registerLayerList } from './commands/layer-list.ts';
 import { registerPageDiff } from './commands/page-diff.ts';
 import { registerPageShow } from './commands/page-show.ts';
 import { registerProposer } from './commands/proposer.ts';
@@ -40,7 +43,11 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
   registerWalVerify(wal, context);
   registerWalGrep(wal, context);
   registerWalRedoFile(wal, context);
-  const page = program.command('page').description('look into the pages of relation files');
+  const layer = program.command('layer').description("look into a pageserver's layer files");
+  registerLayerList(layer, context);
+  registerLayerDump(layer, context);
+  registerLayerDraw(layer, context);
+  const page = program.command('page').description('look into pages, of relation files or of a timeline');
   registerPageShow(page, context);
   registerPageDiff(page, context);
   return program;

@@ -46,13 +46,18 @@ export function recordLine(record: DecodedRecord): string {
   const head =
     `rmgr: ${manager} len (rec/tot): ${recordLength}/${totalLength}, tx: ${String(record.xid).padStart(10)}, ` +
     `lsn: ${formatLsn(record.startLsn)}, prev ${formatLsn(record.previousLsn)}, desc: `;
+  return head + recordDescription(record);
+}
+
+/** What a line says of a record behind its header: its kind, its body and the blocks that it names. */
+export function recordDescription(record: DecodedRecord): string {
   const parts = [`${kindName(record.resourceManager, record.info)} ${bodyText(record)}`.trimEnd()];
   if (record.topLevelXid !== 0) parts.push(`toplevel tx ${record.topLevelXid}`);
   if (record.originId !== 0) parts.push(`origin ${record.originId}`);
   for (let id = 0; id < record.blockCount; id++) {
     if (record.hasBlock(id)) parts.push(blockText(record, id));
   }
-  return head + parts.join(', ');
+  return parts.join(', ');
 }
 
 function bodyText(record: DecodedRecord): string {

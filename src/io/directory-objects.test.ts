@@ -215,3 +215,17 @@ test('refuses to be where there is no directory', async () => {
   await expectRefusal(DirectoryObjects.open(doors, `${path}/root`), 'bad-request', 'BAD_OBJECT_LOCATION');
   await expect(DirectoryObjects.open(doors, 'relative')).rejects.toThrow('no absolute path');
 });
+
+test('a store that is opened to look into it makes nothing', async () => {
+  const root = join(directory, 'looked-into');
+  const absent = DirectoryObjects.openExisting(doors, root);
+  await expect(absent).rejects.toMatchObject({ kind: 'not-found', code: 'FILE_NOT_FOUND' });
+  await mkdir(join(root, 'a'), { recursive: true });
+  await writeFile(join(root, 'a', 'b'), 'content');
+  const store = await DirectoryObjects.openExisting(doors, root);
+  expect(await listKeys(store)).toEqual(['a/b']);
+  expect(Buffer.from(await store.get('a/b', { signal: never })).toString()).toBe('content');
+  expect(await readdir(root)).toEqual(['a']);
+  const file = DirectoryObjects.openExisting(doors, join(root, 'a', 'b'));
+  await expect(file).rejects.toMatchObject({ code: 'BAD_OBJECT_LOCATION' });
+});

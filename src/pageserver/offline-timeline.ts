@@ -2,11 +2,12 @@ import { CorruptionError, VarveError } from '../base/errors.ts';
 import { Gate, type Pass } from '../base/gate.ts';
 import { formatLsn, type Lsn } from '../base/lsn.ts';
 import type { Files } from '../io/files.ts';
-import type { RelationLocator } from '../postgres/files/relation-locator.ts';
 import { FORK_NAMES } from '../postgres/files/relation-file-name.ts';
-import { SLRUS, type SlruName, SLRU_PAGES_PER_SEGMENT, slruSegmentOfPage } from '../postgres/files/slru.ts';
+import type { RelationLocator } from '../postgres/files/relation-locator.ts';
+import { SLRU_PAGES_PER_SEGMENT, SLRUS, type SlruName, slruSegmentOfPage } from '../postgres/files/slru.ts';
 import { Page } from '../postgres/page/page.ts';
 import { getPostgresVersion, type PostgresVersion } from '../postgres/versions/version.ts';
+import { type InspectedValue, inspectValue } from './inspect/inspected-value.ts';
 import {
   type ContainedLayer,
   findContents,
@@ -15,7 +16,6 @@ import {
   type TimelineContents,
   type TimelinePlace,
 } from './inspect/timeline-contents.ts';
-import { type InspectedValue, inspectValue } from './inspect/inspected-value.ts';
 import { type Key, nextKey, readKey } from './keyspace/key.ts';
 import type { KeyRange } from './keyspace/key-range.ts';
 import { relationBlockKey, relationSizeKey, slruBlockKey, slruSegmentKey } from './keyspace/keys.ts';
@@ -98,13 +98,19 @@ export class OfflineTimeline implements ReadableTimeline, AsyncDisposable {
         ? (lowestBase(descriptions) as Lsn)
         : (Math.max(head.initialLsn, head.gcCutoffLsn) as Lsn);
     this.highestLsn =
-      head?.diskConsistentLsn ?? (descriptions.reduce((max, each) => Math.max(max, each.lsnEnd - 1), 0) as Lsn);
+      head?.diskConsistentLsn ??
+      (descriptions.reduce((max, each) => Math.max(max, each.lsnEnd - 1), 0) as Lsn);
     this.#ancestorTimeline = parent;
     this.ancestor =
       parent === undefined || head?.ancestor === undefined
         ? undefined
         : { timeline: parent, lsn: head.ancestor.lsn };
     this.#pageReader = new PageReader(this);
+  }
+
+  /** There are none. */
+  yieldToOthers(): Promise<void> {
+    return Promise.resolve();
   }
 
   /**
@@ -160,14 +166,21 @@ export class OfflineTimeline implements ReadableTimeline, AsyncDisposable {
       const blocks = await this.#size(relationSizeKey(relation, fork), lsn);
       const text = `${relation.tablespace}/${relation.database}/${relation.relation}`;
       const forkText = FORK_NAMES[fork] ?? fork;
-      if (blocks === undefined) missing('NO_SUCH_RELATION', `there is no ${forkText} fork of relation ${text}`);
+      if (blocks === undefined)
+        missing('NO_SUCH_RELATION', `there is no ${forkText} fork of relation ${text}`);
       else if (block >= blocks) {
-        missing('NO_SUCH_BLOCK', `the ${forkText} fork of ${text} has ${blocks} blocks, and no block ${block}`);
+        missing(
+          'NO_SUCH_BLOCK',
+          `the ${forkText} fork of ${text} has ${blocks} blocks, and no block ${block}`,
+        );
       }
       return;
     }
     const { slru, page } = name;
-    const pages = page > SLRUS[slru].lastPage ? undefined : await this.#size(slruSegmentKey(slru, slruSegmentOfPage(page)), lsn);
+    const pages =
+      page > SLRUS[slru].lastPage
+        ? undefined
+        : await this.#size(slruSegmentKey(slru, slruSegmentOfPage(page)), lsn);
     if (pages === undefined || page % SLRU_PAGES_PER_SEGMENT >= pages) {
       missing('NO_SUCH_PAGE', `${slru} has no page ${page}`);
     }
@@ -219,7 +232,12 @@ async function openWithAncestors(
     const parent =
       head.ancestor === undefined
         ? undefined
-        : await openWithAncestors(doors, { ...place, timelineId: head.ancestor.timelineId }, caches, depth + 1);
+        : await openWithAncestors(
+            doors,
+            { ...place, timelineId: head.ancestor.timelineId },
+            caches,
+            depth + 1,
+          );
     return new OfflineTimeline(contents, head, head.postgresMajor, parent, caches, doors.signal);
   }
   if (first === undefined) {

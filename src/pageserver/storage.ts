@@ -1,5 +1,6 @@
 import { VarveError } from '../base/errors.ts';
-import type { TenantId } from '../base/ids.ts';
+import { Gate } from '../base/gate.ts';
+import { isId, type TenantId, type TimelineId } from '../base/ids.ts';
 import { TaskSet } from '../base/task-set.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Files } from '../io/files.ts';
@@ -11,18 +12,22 @@ import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { PageserverJobs } from './jobs.ts';
 import { BlockCache } from './layers/block-cache.ts';
-import { CacheCounts } from './layers/cache-counts.ts';
 import { PageSlots } from './layers/page-slots.ts';
+import { listEntries } from './local-entries.ts';
+import { type CacheReading, PageserverMetrics, type TimelineReading } from './metrics.ts';
 import { DeletionQueue } from './remote/deletion-queue.ts';
 import type { GenerationSource } from './remote/generation-source.ts';
 import { GenerationValidator } from './remote/generation-validator.ts';
-import { RemoteMetrics } from './remote/remote-metrics.ts';
-import { Tenant } from './tenant.ts';
-import { TIMELINE_DEFAULTS, type TimelineSettings } from './timeline/settings.ts';
+import { LAYERS_WAITING_MAX } from './remote/remote-timeline.ts';
+import { isFault, Tenant } from './tenant.ts';
+import { checkSettings, TIMELINE_DEFAULTS, type TimelineSettings } from './timeline/settings.ts';
 import type { StorageDoors } from './timeline/storage-doors.ts';
 
 export interface StorageOptions {
-  /** All local files are below it. Nobody else uses it: whoever opens the storage holds its lock. */
+  /**
+   * All local files are below it. Nobody else uses it: whoever opens the storage has locked it before (lockDirectory, as
+   * the service `pageserver`), and opened its generation source, which lies there too, under the same lock.
+   */
   readonly directory: string;
   /** Bytes of blocks of layer files that are kept in memory. */
   readonly blockCacheBytes?: number;
@@ -31,6 +36,8 @@ export interface StorageOptions {
   /** Compactions and the like of all timelines at once. */
   readonly backgroundJobsMax?: number;
   readonly uploadsMax?: number;
+  /** With so many layers of a timeline waiting for their upload its ingest waits. */
+  readonly layersWaitingMax?: number;
   /** What is not said is as TIMELINE_DEFAULTS has it. */
   readonly settings?: Partial<TimelineSettings>;
 }
@@ -46,6 +53,12 @@ export interface GivenDoors {
   readonly generations: GenerationSource;
 }
 
+/** A tenant that is attached here and cannot be served. */
+export interface BrokenTenant {
+  readonly tenantId: TenantId;
+  readonly error: VarveError;
+}
+
 const MEBIBYTE = 1024 * 1024;
 const DELETION_DIRECTORY = 'deletion';
 const TENANTS_DIRECTORY = 'tenants';
@@ -53,15 +66,17 @@ const TENANTS_DIRECTORY = 'tenants';
 /** The storage engine of a pageserver: the tenants that are attached to it, and what they share. */
 export class PageStorage implements AsyncDisposable {
   readonly doors: StorageDoors;
-  readonly cacheCounts: CacheCounts;
-  readonly remoteMetrics: RemoteMetrics;
   readonly #directory: string;
   readonly #settings: TimelineSettings;
   readonly #given: GivenDoors;
   readonly #validator: GenerationValidator;
   readonly #deletions: DeletionQueue;
   readonly #tenants = new Map<TenantId, Tenant>();
+  readonly #broken = new Map<TenantId, VarveError>();
   readonly #ending = new AbortController();
+  /** Those who attach and detach are inside. */
+  readonly #gate = new Gate('the storage');
+  readonly #changing = new Set<TenantId>();
   readonly #tasks = new TaskSet();
   #closing: Promise<void> | undefined;
 
@@ -70,7 +85,7 @@ export class PageStorage implements AsyncDisposable {
     given: GivenDoors,
     validator: GenerationValidator,
     deletions: DeletionQueue,
-    remoteMetrics: RemoteMetrics,
+    metrics: PageserverMetrics,
   ) {
     const { files, clock, random, logger, workers, objects } = given;
     this.#directory = options.directory;
@@ -78,8 +93,6 @@ export class PageStorage implements AsyncDisposable {
     this.#given = given;
     this.#validator = validator;
     this.#deletions = deletions;
-    this.remoteMetrics = remoteMetrics;
-    this.cacheCounts = new CacheCounts();
     const uploads = new Limiter(options.uploadsMax ?? 8);
     this.doors = {
       files,
@@ -87,30 +100,48 @@ export class PageStorage implements AsyncDisposable {
       random,
       logger,
       workers,
-      blocks: new BlockCache(options.blockCacheBytes ?? 256 * MEBIBYTE, this.cacheCounts),
-      pages: new PageSlots(options.pageCacheBytes ?? 128 * MEBIBYTE, this.cacheCounts),
+      metrics,
+      blocks: new BlockCache(
+        options.blockCacheBytes ?? 256 * MEBIBYTE,
+        metrics.cacheCounts,
+        metrics.blockEvictions,
+      ),
+      pages: new PageSlots(
+        options.pageCacheBytes ?? 128 * MEBIBYTE,
+        metrics.cacheCounts,
+        metrics.pageEvictions,
+      ),
       remote: {
         files,
         clock,
         random,
         objects,
         uploads,
+        layersWaitingMax: options.layersWaitingMax ?? LAYERS_WAITING_MAX,
         deletions,
         validator,
         logger,
-        metrics: remoteMetrics,
+        metrics: metrics.remote,
       },
       background: new Limiter(options.backgroundJobsMax ?? 1),
     };
+    metrics.show(given.metrics, {
+      timelines: () => this.#readTimelines(),
+      broken: () => this.#listBroken(),
+      caches: () => this.#readCaches(),
+    });
   }
 
   /**
-   * Attaches again all tenants that were attached, each in a new generation, and loads their timelines.
+   * Attaches again all tenants that were attached, each in a new generation, and loads their timelines. A tenant whose
+   * local directory cannot be used is broken, and the others are served; timelines likewise (see Tenant.load).
    * @throws what the generation source, the disk or the store fail of. Nothing is left running then.
    */
   static async open(options: StorageOptions, given: GivenDoors): Promise<PageStorage> {
     const { files, clock, random, logger, objects, generations } = given;
-    const metrics = new RemoteMetrics(given.metrics);
+    checkSettings({ ...TIMELINE_DEFAULTS, ...options.settings });
+    const storageMetrics = new PageserverMetrics(given.metrics);
+    const metrics = storageMetrics.remote;
     const { signal } = new AbortController();
     const deletionDirectory = `${options.directory}/${DELETION_DIRECTORY}`;
     for (const name of [DELETION_DIRECTORY, TENANTS_DIRECTORY])
@@ -120,10 +151,10 @@ export class PageStorage implements AsyncDisposable {
     const validator = new GenerationValidator({ source: generations, clock, random, logger, metrics });
     const deletionDoors = { files, clock, random, objects, validator, logger, metrics };
     const deletions = await DeletionQueue.open(deletionDoors, deletionDirectory, attached);
-    const storage = new PageStorage(options, given, validator, deletions, metrics);
+    const storage = new PageStorage(options, given, validator, deletions, storageMetrics);
     try {
       await storage.#removeDetached(attached);
-      for (const [tenantId, generation] of attached) await storage.#load(tenantId, generation);
+      for (const [tenantId, generation] of attached) await storage.#loadOrBreak(tenantId, generation);
       return storage;
     } catch (error) {
       await storage.close();
@@ -135,8 +166,15 @@ export class PageStorage implements AsyncDisposable {
     return [...this.#tenants.values()];
   }
 
-  /** @throws VarveError ‘not-found’ / TENANT_NOT_FOUND */
+  /** Tenants that are attached here and cannot be served. They stay as they are until they are detached. */
+  get brokenTenants(): readonly BrokenTenant[] {
+    return [...this.#broken].map(([tenantId, error]) => ({ tenantId, error }));
+  }
+
+  /** @throws VarveError ‘not-found’ / TENANT_NOT_FOUND; of a broken tenant what it is broken by */
   tenant(tenantId: TenantId): Tenant {
+    const error = this.#broken.get(tenantId);
+    if (error !== undefined) throw error;
     const tenant = this.#tenants.get(tenantId);
     if (tenant === undefined) {
       throw new VarveError('not-found', 'TENANT_NOT_FOUND', `tenant ${tenantId} is not attached here`);
@@ -149,20 +187,39 @@ export class PageStorage implements AsyncDisposable {
    * @throws VarveError ‘conflict’ / TENANT_ATTACHED; as `open`
    */
   async attach(tenantId: TenantId): Promise<Tenant> {
-    if (this.#tenants.has(tenantId)) {
+    if (this.#tenants.has(tenantId) || this.#broken.has(tenantId)) {
       throw new VarveError('conflict', 'TENANT_ATTACHED', `tenant ${tenantId} is attached already`);
     }
-    const generation = await this.#given.generations.attach(tenantId, this.#ending.signal);
-    return await this.#load(tenantId, generation);
+    return await this.#change(tenantId, async () => {
+      const generation = await this.#given.generations.attach(tenantId, this.#ending.signal);
+      return await this.#load(tenantId, generation);
+    });
   }
 
   /** Forgets a tenant here. What is in the store stays. */
   async detach(tenantId: TenantId): Promise<void> {
-    const tenant = this.tenant(tenantId);
-    this.#tenants.delete(tenantId);
-    await tenant.close();
-    await this.#given.generations.detach(tenantId, this.#ending.signal);
-    await this.#given.files.removeDirectory(this.#tenantDirectory(tenantId));
+    const tenant = this.#broken.has(tenantId) ? undefined : this.tenant(tenantId);
+    await this.#change(tenantId, async () => {
+      this.#tenants.delete(tenantId);
+      this.#broken.delete(tenantId);
+      await tenant?.close();
+      await this.#given.generations.detach(tenantId, this.#ending.signal);
+      await this.#given.files.removeDirectory(this.#tenantDirectory(tenantId));
+    });
+  }
+
+  /** A tenant is attached or detached by one at a time, and by nobody once this is closing. */
+  async #change<Result>(tenantId: TenantId, action: () => Promise<Result>): Promise<Result> {
+    if (this.#changing.has(tenantId)) {
+      throw new VarveError('conflict', 'TENANT_BUSY', `tenant ${tenantId} is being attached or detached`);
+    }
+    using _pass = this.#gate.enter();
+    this.#changing.add(tenantId);
+    try {
+      return await action();
+    } finally {
+      this.#changing.delete(tenantId);
+    }
   }
 
   /** Ends all that is under way. What is not durable in the store by then comes from WAL again. */
@@ -177,6 +234,7 @@ export class PageStorage implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#ending.abort();
+    await this.#gate.close();
     await Promise.all(this.tenants.map((tenant) => tenant.close()));
     await this.#deletions.shutdown();
     await this.#validator.shutdown();
@@ -190,11 +248,47 @@ export class PageStorage implements AsyncDisposable {
   /** What is here of tenants that are not attached is of no use to anybody. */
   async #removeDetached(attached: ReadonlyMap<TenantId, number>): Promise<void> {
     const { files, logger } = this.#given;
-    for (const name of await files.list(`${this.#directory}/${TENANTS_DIRECTORY}`)) {
+    const directory = `${this.#directory}/${TENANTS_DIRECTORY}`;
+    for (const { name, kind } of (await listEntries(files, directory, logger)) ?? []) {
       if (attached.has(name as TenantId)) continue;
+      if (kind !== 'directory' || !isId(name)) {
+        logger.warn('Something is left alone that no tenant has', { directory, name });
+        continue;
+      }
       logger.info('Local files of a tenant are removed that is not attached any more', { name });
       await files.removeDirectory(`${this.#directory}/${TENANTS_DIRECTORY}/${name}`);
     }
+  }
+
+  async #loadOrBreak(tenantId: TenantId, generation: number): Promise<void> {
+    try {
+      await this.#load(tenantId, generation);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      this.#given.logger.error('A tenant cannot be served', { tenantId, error });
+      this.#broken.set(tenantId, error);
+    }
+  }
+
+  *#readTimelines(): Iterable<TimelineReading> {
+    for (const tenant of this.#tenants.values()) {
+      for (const { timeline } of tenant.timelines) yield timeline.read();
+    }
+  }
+
+  *#listBroken(): Iterable<{ tenantId: TenantId; timelineId: TimelineId | undefined }> {
+    for (const tenantId of this.#broken.keys()) yield { tenantId, timelineId: undefined };
+    for (const { tenantId, brokenTimelines } of this.#tenants.values()) {
+      for (const { timelineId } of brokenTimelines) yield { tenantId, timelineId };
+    }
+  }
+
+  #readCaches(): Iterable<CacheReading> {
+    const { blocks, pages } = this.doors;
+    return [
+      { name: 'block', usedBytes: blocks.usedBytes, capacityBytes: blocks.capacityBytes },
+      { name: 'page', usedBytes: pages.usedBytes, capacityBytes: pages.capacityBytes },
+    ];
   }
 
   async #load(tenantId: TenantId, generation: number): Promise<Tenant> {
@@ -205,6 +299,7 @@ export class PageStorage implements AsyncDisposable {
       settings: this.#settings,
       validator: this.#validator,
       deletions: this.#deletions,
+      signal: this.#ending.signal,
     });
     this.#tenants.set(tenantId, tenant);
     return tenant;

@@ -102,15 +102,15 @@ export function comparePages(
   if (getPageLsn(ours) !== getPageLsn(theirs)) {
     return `LSN ${formatLsn(getPageLsn(ours))} instead of ${formatLsn(getPageLsn(theirs))}`;
   }
-  blank(ours);
-  blank(theirs);
+  blankPage(ours);
+  blankPage(theirs);
   const difference = firstDifference(ours, theirs);
   if (difference < 0) return undefined;
   return `offset ${difference} has ${showBytes(ours, difference)} instead of ${showBytes(theirs, difference)}`;
 }
 
 /** Blanks out the checksum and, where the pointers of the page are in order, the space between lines and items. */
-function blank(page: Page): void {
+export function blankPage(page: Page): void {
   page.view.setUint16(PAGE_CHECKSUM, 0, true);
   const lower = page.view.getUint16(PAGE_LOWER, true);
   const upper = page.view.getUint16(PAGE_UPPER, true);

@@ -8,6 +8,13 @@ import { changedSettings } from './workload-settings.ts';
 /** A start may be refused once for each of the reasons that `startAgain` knows. */
 const START_ATTEMPTS = 3;
 
+export interface RestartOptions {
+  /** Shortest and longest time between two. */
+  readonly intervalSeconds: readonly [number, number];
+  /** Whether the server may come back with other values of settings that WAL tells of. */
+  readonly changesParameters: boolean;
+}
+
 /**
  * Kills the server at random moments and starts it again, now and then with other settings or after a clean stop.
  * What lies around after a kill (slots, prepared transactions, ALTER SYSTEM) is swept up half of the time, so that
@@ -18,13 +25,13 @@ export async function runRestarts(
   control: WorkloadControl,
   random: SeededRandom,
   flags: ConsistencyFlags,
-  intervalSeconds: readonly [number, number],
+  options: RestartOptions,
 ): Promise<void> {
   while (!control.isStopping) {
-    await control.pause(random.between(...intervalSeconds) * 1000);
+    await control.pause(random.between(...options.intervalSeconds) * 1000);
     if (control.isStopping) return;
     const isClean = random.chance(0.25);
-    const isChanged = random.chance(0.4);
+    const isChanged = random.chance(0.4) && options.changesParameters;
     if (isClean) await sweep(server, control, random, true);
     control.markDown();
     await server.stop(isClean ? 'fast' : 'immediate');

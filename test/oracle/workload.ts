@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { copyDirectory } from '../support/cluster-template.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
-import type { StockPostgres } from '../support/stock-postgres.ts';
+import type { Setting, StockPostgres } from '../support/stock-postgres.ts';
 import { type CatalogDescription, describeCatalog } from './catalog-description.ts';
 import { ConsistencyFlags } from './consistency-flags.ts';
 import { CORPUS_DIRECTORY, CorpusDeck, readCorpus } from './corpus.ts';
@@ -40,6 +40,12 @@ export interface WorkloadOptions {
   readonly walBytesMax?: number;
   /** Shortest and longest time between two kills; `false` for none. */
   readonly restartIntervalSeconds?: readonly [number, number] | false;
+  /** Further settings of the server, which go before those of the run. */
+  readonly settings?: Readonly<Record<string, Setting>>;
+  /** Whether a restart may bring other values of settings that WAL tells of. It may, by default. */
+  readonly changesParameters?: boolean;
+  /** Told when the cluster's copy is complete, before the first record of the run. */
+  readonly onInitialCluster?: (initialDirectory: string) => void;
   readonly onProgress?: (progress: WorkloadProgress) => void;
 }
 
@@ -71,11 +77,15 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
   const { server, seconds } = options;
   const random = new SeededRandom(options.seed);
   await prepareCluster(server);
-  await server.changeSettings(runSettings(options.compression ?? 'pglz', options.fullPageWrites ?? true));
+  await server.changeSettings({
+    ...runSettings(options.compression ?? 'pglz', options.fullPageWrites ?? true),
+    ...options.settings,
+  });
   await server.start();
   await server.stop('fast');
   const initialDirectory = join(server.rootDirectory, 'initial');
   await copyDirectory(server.dataDirectory, initialDirectory);
+  options.onInitialCluster?.(initialDirectory);
   await server.start();
   const directory = options.sqlDirectory ?? CORPUS_DIRECTORY;
   const initialLsn = await readInsertPosition(server);
@@ -97,7 +107,11 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
     parts.push(runCommand(server, control, options.exec));
   }
   const interval = options.restartIntervalSeconds ?? (seconds < 30 ? [2.5, 5] : [3, 8]);
-  if (interval !== false) parts.push(runRestarts(server, control, random.fork(), flags, interval));
+  if (interval !== false) {
+    const { changesParameters = true } = options;
+    const restarts = { intervalSeconds: interval, changesParameters };
+    parts.push(runRestarts(server, control, random.fork(), flags, restarts));
+  }
 
   // The first part to fail ends all others.
   try {

@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../src/base/ids.ts';
 import type { Lsn } from '../../src/base/lsn.ts';
+import { lockDirectory } from '../../src/io/directory-lock.ts';
 import { DirectoryObjects } from '../../src/io/directory-objects.ts';
 import type { Files } from '../../src/io/files.ts';
 import { InlineWorkers } from '../../src/io/inline-workers.ts';
 import { nodeClock } from '../../src/io/node/clock.ts';
 import { nodeFiles } from '../../src/io/node/files.ts';
 import { nodeRandom } from '../../src/io/node/random.ts';
+import { nodeSockets } from '../../src/io/node/sockets.ts';
 import type { ObjectStore } from '../../src/io/objects.ts';
 import type { Workers } from '../../src/io/workers.ts';
 import { type Logger, silentLogger } from '../../src/observe/log.ts';
@@ -21,15 +23,21 @@ import type { ActiveTimeline, Tenant } from '../../src/pageserver/tenant.ts';
 import type { TimelineSettings } from '../../src/pageserver/timeline/settings.ts';
 import { TimelineIntake } from '../../src/pageserver/timeline/timeline-intake.ts';
 
+const sockets = nodeSockets((error) => {
+  throw error;
+});
 const TENANT: TenantId = parseTenantId('1'.repeat(32));
 export const MAIN: TimelineId = parseTimelineId('2'.repeat(32));
 
 export interface StorageWorldOptions {
   readonly files?: Files;
   readonly objects?: ObjectStore;
+  /** What comes before the bucket. */
+  readonly wrapObjects?: (bucket: ObjectStore) => ObjectStore;
   readonly workers?: Workers<PageserverJobs>;
   readonly logger?: Logger;
   readonly settings?: Partial<TimelineSettings>;
+  readonly layersWaitingMax?: number;
   readonly blockCacheBytes?: number;
   readonly pageCacheBytes?: number;
 }
@@ -42,6 +50,10 @@ export class StorageWorld implements AsyncDisposable {
   readonly #objects: ObjectStore;
   readonly #workers: Workers<PageserverJobs>;
   #storage: PageStorage | undefined;
+  #lock: AsyncDisposable | undefined;
+  #generations: FileGenerationSource | undefined;
+  /** Of the storage that was started last. */
+  metrics = new Metrics(nodeClock);
 
   private constructor(directory: string, options: StorageWorldOptions, objects: ObjectStore) {
     this.directory = directory;
@@ -60,7 +72,7 @@ export class StorageWorld implements AsyncDisposable {
         { files: nodeFiles, clock: nodeClock, random: nodeRandom },
         `${directory}/bucket`,
       ));
-    const world = new StorageWorld(directory, options, objects);
+    const world = new StorageWorld(directory, options, options.wrapObjects?.(objects) ?? objects);
     await world.start();
     return world;
   }
@@ -68,6 +80,12 @@ export class StorageWorld implements AsyncDisposable {
   get storage(): PageStorage {
     if (this.#storage === undefined) throw new Error('the storage is stopped');
     return this.#storage;
+  }
+
+  /** Where the running storage has its generations from. */
+  get generations(): FileGenerationSource {
+    if (this.#generations === undefined) throw new Error('the storage is stopped');
+    return this.#generations;
   }
 
   get tenant(): Tenant {
@@ -78,12 +96,16 @@ export class StorageWorld implements AsyncDisposable {
   async start(): Promise<void> {
     const files = this.#options.files ?? nodeFiles;
     const directory = `${this.directory}/local`;
+    this.#lock = await lockDirectory(sockets, files, directory, { service: 'pageserver', nodeId: 1 });
     const generations = await FileGenerationSource.open(files, directory);
-    const { settings, blockCacheBytes, pageCacheBytes } = this.#options;
+    this.#generations = generations;
+    this.metrics = new Metrics(nodeClock);
+    const { settings, layersWaitingMax, blockCacheBytes, pageCacheBytes } = this.#options;
     this.#storage = await PageStorage.open(
       {
         directory,
         ...(settings === undefined ? {} : { settings }),
+        ...(layersWaitingMax === undefined ? {} : { layersWaitingMax }),
         ...(blockCacheBytes === undefined ? {} : { blockCacheBytes }),
         ...(pageCacheBytes === undefined ? {} : { pageCacheBytes }),
       },
@@ -92,7 +114,7 @@ export class StorageWorld implements AsyncDisposable {
         clock: nodeClock,
         random: nodeRandom,
         logger: this.#options.logger ?? silentLogger,
-        metrics: new Metrics(nodeClock),
+        metrics: this.metrics,
         workers: this.#workers,
         objects: this.#objects,
         generations,
@@ -103,6 +125,9 @@ export class StorageWorld implements AsyncDisposable {
   async stop(): Promise<void> {
     await this.#storage?.close();
     this.#storage = undefined;
+    this.#generations = undefined;
+    await this.#lock?.[Symbol.asyncDispose]();
+    this.#lock = undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -138,7 +138,7 @@ export const PURE_BUILTINS = ['node:buffer', 'node:events', 'node:path', 'node:u
 /** Built-in modules that are pure in what we use of them, and where they have a place. */
 export const BUILTINS_BY_PART: Readonly<Record<string, readonly string[]>> = {
   'node:zlib': ['src/postgres', 'src/pageserver'],
-  'node:crypto': ['src/base', 'src/postgres', 'src/safekeeper'],
+  'node:crypto': ['src/base', 'src/io', 'src/postgres', 'src/safekeeper'],
 };
 
 /** Exports of otherwise pure built-in modules that are not. */

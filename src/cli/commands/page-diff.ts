@@ -1,38 +1,53 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import type { Lsn } from '../../base/lsn.ts';
 import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
 import { MASKS_BY_NAME } from '../../redo/mask/masks.ts';
 import type { MaskFunction } from '../../redo/redo-types.ts';
 import type { CliContext } from '../context.ts';
-import { parseCount } from '../option-values.ts';
-import { findDifferences } from '../page-difference.ts';
+import { parseCount, parseLsnOption } from '../option-values.ts';
+import { differenceText, findDifferences } from '../page-difference.ts';
 import { PageFile } from '../page-file.ts';
 import { maskPage } from '../page-mask.ts';
-import { bytesText, toJsonValue } from '../plain-value.ts';
+import { toJsonValue } from '../plain-value.ts';
 import { Progress } from '../progress.ts';
 import { ReportWriter } from '../report-writer.ts';
+import { addStorageOptions, isOfStorage, STORAGE_HELP, type StorageFlags } from '../storage-page.ts';
+import { diffStored } from '../storage-page-diff.ts';
 
-interface DiffOptions {
-  readonly block?: number;
+interface DiffOptions extends StorageFlags {
+  readonly from?: Lsn;
+  readonly to?: Lsn;
   readonly mask?: MaskFunction;
 }
 
 export function registerPageDiff(page: Command, context: CliContext): void {
-  page
+  const command = page
     .command('diff')
-    .description('compare two files of pages, block by block')
-    .argument('<file1>', 'a file of 8 KiB pages')
-    .argument('<file2>', 'another')
-    .option('--block <n>', 'only this block of both files, counted from 0', parseCount)
+    .description('compare two files of pages, block by block, or a page of a timeline at two LSNs')
+    .argument('[file1]', 'a file of 8 KiB pages')
+    .argument('[file2]', 'another')
+    .option(
+      '--block <n>',
+      'only this block of both files, counted from 0; of a timeline, the block',
+      parseCount,
+    )
     .option(
       '--mask <kind>',
       `hide what PostgreSQL itself does not compare on pages of this kind: ${Object.keys(MASKS_BY_NAME).join(', ')}`,
       parseMask,
-    )
+    );
+  addStorageOptions(command)
+    .option('--from <lsn>', 'of a timeline: the page as of this LSN …', parseLsnOption)
+    .option('--to <lsn>', '… and as of this one (the newest), with the records in between', parseLsnOption)
     .addHelpText(
       'after',
-      '\nEnds with 0 if the pages are equal, with 1 if any differs or one file is longer.',
+      `\nEnds with 0 if the pages are equal, with 1 if any differs or one file is longer.${STORAGE_HELP}`,
     )
-    .action((first: string, second: string, options: DiffOptions) => diff(context, first, second, options));
+    .action((first: string | undefined, second: string | undefined, options: DiffOptions) =>
+      isOfStorage(options, [first, second])
+        ? diffStored(context, options)
+        : diff(context, first as string, second as string, options),
+    );
 }
 
 function parseMask(text: string): MaskFunction {
@@ -96,8 +111,6 @@ async function diffBlock(
   }
   const bytes = differences.reduce((sum, difference) => sum + difference.differing, 0);
   writer.line(`block ${block}: ${bytes} byte${bytes === 1 ? ' differs' : 's differ'}`);
-  for (const { region, offset, left: before, right: after } of differences) {
-    writer.line(`  ${String(offset).padStart(4)} ${region}: ${bytesText(before)} → ${bytesText(after)}`);
-  }
+  for (const difference of differences) writer.line(`  ${differenceText(difference)}`);
   return true;
 }

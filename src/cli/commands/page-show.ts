@@ -1,41 +1,62 @@
 import type { Command } from 'commander';
-import { CorruptionError } from '../../base/errors.ts';
+import { BadRequestError, CorruptionError } from '../../base/errors.ts';
+import { formatLsn, type Lsn } from '../../base/lsn.ts';
 import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
 import type { CliContext } from '../context.ts';
-import { parseCount } from '../option-values.ts';
+import { toPlace } from '../inspected-place.ts';
+import { parseCount, parseLsnOption } from '../option-values.ts';
 import { checkPageChecksum } from '../page-checksum.ts';
-import type { PageItem } from '../page-content/page-content.ts';
 import { describePage, type PageDescription } from '../page-content/page-description.ts';
 import { PageFile } from '../page-file.ts';
-import { fieldsText, toJsonValue } from '../plain-value.ts';
+import { type Checksum, pageJson, pageLines } from '../page-text.ts';
 import { Progress } from '../progress.ts';
 import { forkName } from '../record-filter.ts';
 import { ReportWriter } from '../report-writer.ts';
+import {
+  addStorageOptions,
+  isOfStorage,
+  pageKindText,
+  pageNameText,
+  STORAGE_HELP,
+  type StorageFlags,
+  storedPageJson,
+  storedPageLines,
+  toPageName,
+} from '../storage-page.ts';
 
-interface ShowOptions {
-  readonly block?: number;
+interface ShowOptions extends StorageFlags {
+  readonly lsn?: Lsn;
   readonly firstBlock?: number;
   readonly checksum?: true;
 }
 
 export function registerPageShow(page: Command, context: CliContext): void {
-  page
+  const command = page
     .command('show')
-    .description('print what is on the pages of a relation file: header, line pointers, tuples')
-    .argument('<file>', 'a file of 8 KiB pages, such as base/5/16384 or base/5/16384_vm')
-    .option('--block <n>', 'only this block of the file, counted from 0', parseCount)
+    .description('print what is on pages, of a relation file or of a timeline: header, line pointers, tuples')
+    .argument('[file]', 'a file of 8 KiB pages, such as base/5/16384 or base/5/16384_vm')
+    .option(
+      '--block <n>',
+      'only this block of the file, counted from 0; of a timeline, the block',
+      parseCount,
+    )
     .option(
       '--first-block <n>',
       "the number that the file's first block has in its fork (from a name like 16384.1)",
       parseCount,
     )
-    .option('--checksum', 'check the checksum of each page')
+    .option('--checksum', 'check the checksum of each page');
+  addStorageOptions(command)
+    .option('--lsn <lsn>', 'of a timeline: as of this LSN (the newest)', parseLsnOption)
     .addHelpText(
       'after',
       '\nThe kind of a page (heap, btree, hash, gin, gist, spgist, brin, sequence) is recognised from the page; the free space' +
-        '\nand visibility maps from the name of the file. Ends with 3 if there is no such block, with 8 if a checksum is wrong.',
+        '\nand visibility maps from the name of the file. Ends with 3 if there is no such block, with 8 if a checksum is wrong.' +
+        STORAGE_HELP,
     )
-    .action((file: string, options: ShowOptions) => show(context, file, options));
+    .action((file: string | undefined, options: ShowOptions) =>
+      isOfStorage(options, [file]) ? showStored(context, options) : show(context, file as string, options),
+    );
 }
 
 async function show(context: CliContext, path: string, options: ShowOptions): Promise<void> {
@@ -54,7 +75,7 @@ async function show(context: CliContext, path: string, options: ShowOptions): Pr
       const description = describePage(page, file.fork, numbers.block);
       const checksum = options.checksum === true ? checkPageChecksum(page, numbers.block) : undefined;
       if (checksum?.state === 'wrong' || checksum?.state === 'torn') wrong.push(block);
-      if (context.isJson) writer.json(pageJson(numbers, description, checksum));
+      if (context.isJson) writer.json(pageJson({ ...numbers }, description, checksum));
       else writePage(writer, numbers, description, checksum);
       await writer.flush();
       progress.report((block - from) * BLOCK_BYTES, (to - from) * BLOCK_BYTES);
@@ -76,40 +97,35 @@ interface PageNumbers {
   readonly block: number;
   readonly fork: string;
 }
-type Checksum = ReturnType<typeof checkPageChecksum> | undefined;
-
-function pageJson(
-  numbers: PageNumbers,
-  { kind, header, content }: PageDescription,
-  checksum: Checksum,
-): unknown {
-  const { special, contents, items, problem } = content;
-  return toJsonValue({ ...numbers, kind, header, checksum, special, contents, items, problem });
-}
 
 function writePage(
   writer: ReportWriter,
   { block, fileBlock, fork }: PageNumbers,
-  { kind, header, content }: PageDescription,
+  description: PageDescription,
   checksum: Checksum,
 ): void {
   const place = block === fileBlock ? '' : ` (block ${fileBlock} of the file)`;
-  writer.line(`block ${block}${place}, ${fork} fork: ${kind}`);
-  if (kind !== 'new') writer.line(`  header    ${fieldsText(header)}`);
-  if (checksum !== undefined) {
-    const expected = checksum.state === 'wrong' ? `, it should be ${checksum.expected}` : '';
-    writer.line(`  checksum  ${checksum.state}${expected}`);
-  }
-  if (content.special !== undefined) writer.line(`  special   ${fieldsText(content.special)}`);
-  if (content.contents !== undefined) writer.line(`  contents  ${fieldsText(content.contents)}`);
-  for (const item of content.items ?? []) writer.line(`  ${itemText(item)}`);
-  if (content.problem !== undefined) writer.line(`  PROBLEM   ${content.problem}`);
+  writer.line(`block ${block}${place}, ${fork} fork: ${description.kind}`);
+  for (const { text } of pageLines(description, checksum)) writer.line(`  ${text}`);
 }
 
-function itemText({ line, state, offset, length, fields, problem }: PageItem): string {
-  const head = `${String(line).padStart(4)} ${state}`;
-  if (state === 'unused') return head;
-  if (state === 'redirect') return `${head} to line ${offset}`;
-  const text = problem === undefined ? fieldsText(fields ?? {}) : `PROBLEM ${problem}`;
-  return `${head} at ${offset}, ${length} bytes: ${text}`;
+/** One page of a timeline. */
+async function showStored(context: CliContext, flags: ShowOptions): Promise<void> {
+  if (flags.firstBlock !== undefined || flags.checksum === true) {
+    throw new BadRequestError('CONFLICTING_OPTIONS', '--first-block and --checksum are for files');
+  }
+  const name = toPageName(flags);
+  // Loaded only here: files need nothing of it.
+  const { withOfflineTimeline } = await import('../../pageserver/main.ts');
+  const writer = new ReportWriter(context);
+  await withOfflineTimeline(toPlace(flags.dir, flags), async (timeline) => {
+    const lsn = flags.lsn ?? timeline.highestLsn;
+    const page = await timeline.readPage(name, lsn);
+    if (context.isJson) writer.json(storedPageJson(name, page, { readLsn: lsn }));
+    else {
+      writer.line(`${pageNameText(name)}, at ${formatLsn(lsn)}: ${pageKindText(name, page)}`);
+      for (const { text } of storedPageLines(name, page)) writer.line(`  ${text}`);
+    }
+  });
+  await writer.flush();
 }

@@ -219,6 +219,38 @@ describe('transaction statuses', () => {
     expect(timeline.readPage(keys.slruBlockKey('clog', 0)).bytes[1]).toBe(0b010101);
   });
 
+  test.each([
+    ['a commit', 0x00, 6],
+    ['an abort', 0x20, 7],
+    ['a commit on a page that is not there yet', 0x00, CLOG_XACTS_PER_PAGE * 33 + 5],
+    ['a commit far past the stored transaction id', 0x00, 5000],
+  ])(
+    'of %s are the same in the short form, which has a way of its own, and in the long one',
+    (_, info, xid) => {
+      const takeIn = (parts: RecordParts): { put: string[]; page: Uint8Array } => {
+        const timeline = startTimeline();
+        take(timeline, commit(4));
+        take(timeline, lock(xid, 16390));
+        take(timeline, parts);
+        // The forms differ in length.
+        const put = putByLast(timeline).map((line) => line.replace(/(record.*) \d+$/, '$1'));
+        const page = keys.slruBlockKey('clog', Math.floor(xid / CLOG_XACTS_PER_PAGE));
+        return { put, page: timeline.readPage(page).bytes };
+      };
+      const end = { resourceManager: rm.RM_XACT, xid };
+      const time = new ByteWriter().u64(800_000_000_500_000n);
+      const long = {
+        ...end,
+        info: info | 0x80,
+        mainData: new ByteWriter().bytes(time.finish()).u32(0).finish(),
+      };
+      const short = takeIn({ ...end, info, mainData: time.finish() });
+      expect(short).toEqual(takeIn(long));
+      expect(short.put.length).toBeGreaterThan(1);
+      expect(short.page.some((byte) => byte !== 0)).toBe(true);
+    },
+  );
+
   test('begin anew on a page that is zeroed', () => {
     const timeline = startTimeline();
     take(timeline, commit(4));

@@ -1,8 +1,14 @@
 import { AssertionError } from '../../base/errors.ts';
 import { type Lsn, toLsn } from '../../base/lsn.ts';
+import { SLRUS, slruPageOf } from '../../postgres/files/slru.ts';
 import { fullXidAt } from '../../postgres/files/two-phase-file.ts';
 import { RM_LOGICAL_MESSAGE, RM_XACT } from '../../postgres/rmgr/resource-manager.ts';
-import { XLOG_XACT_COMMIT, XLOG_XACT_COMMIT_PREPARED, XLOG_XACT_OPMASK } from '../../postgres/rmgr/xact.ts';
+import {
+  isPlainTransactionEnd,
+  XLOG_XACT_COMMIT,
+  XLOG_XACT_COMMIT_PREPARED,
+  XLOG_XACT_OPMASK,
+} from '../../postgres/rmgr/xact.ts';
 import type { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import { advanceCounters } from '../../redo/effects/counters.ts';
 import type {
@@ -17,6 +23,7 @@ import type {
   TablespaceDropEffect,
 } from '../../redo/effects/effect.ts';
 import { effectsOf } from '../../redo/effects/effects-of.ts';
+import { advanceNextXidPast } from '../../redo/effects/next-ids.ts';
 import {
   AUXILIARY_CONTENT_BYTES_MAX,
   auxiliaryFileKey,
@@ -65,6 +72,10 @@ export class EffectIngest {
 
   /** @throws CorruptionError, UnknownRecordError, having put nothing */
   ingest(record: DecodedRecord, sink: IngestSink): Missing | undefined {
+    if (isPlainTransactionEnd(record) && !this.#state.counters.settings.trackCommitTimestamp) {
+      this.#endTransaction(record, sink);
+      return undefined;
+    }
     const effects = effectsOf(record);
     for (let id = 0; id < record.blockCount; id++) {
       if (record.blockInUse[id] === 1) refuseRecord(record, 'records of this kind name no blocks');
@@ -77,6 +88,18 @@ export class EffectIngest {
     }
     this.finish(record, effects, sink);
     return undefined;
+  }
+
+  /** What `finish` would do for a record that is the end of one transaction, and nothing else: the most frequent. */
+  #endTransaction(record: DecodedRecord, sink: IngestSink): void {
+    const state = this.#state;
+    const { xid } = record;
+    advanceNextXidPast(state.counters, xid);
+    state.slrus.putRecord('clog', slruPageOf(SLRUS.clog, xid), sink);
+    const keys = new KeySink(state.stems, sink);
+    state.transactions.releaseLock(xid, keys);
+    if (isCommit(record)) state.putCommitTime(readTime(record), keys);
+    if (state.isXidPastStored) state.putCounters(keys);
   }
 
   /** All but what `ingest` looks for first. */

@@ -165,7 +165,7 @@ export class HeadState {
     const encoded = this.#encoded;
     const nextXid = roundUpXid(counters.nextXid);
     writeClusterState(new DataView(encoded.buffer), state, nextXid);
-    if (encoded.every((byte, index) => byte === this.#stored[index])) return;
+    if (isSame(encoded, this.#stored)) return;
     sink.put(clusterKey(CLUSTER_COUNTERS), encoded);
     this.#encoded = this.#stored;
     this.#stored = encoded;
@@ -189,6 +189,11 @@ export class HeadState {
   get stems(): Stems {
     return this.#stems;
   }
+}
+
+function isSame(left: Uint8Array, right: Uint8Array): boolean {
+  for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
+  return true;
 }
 
 function lacking(what: string): never {

@@ -32,7 +32,8 @@ import {
 } from '../keyspace/keys.ts';
 import { DATABASE_VALUE, encodeOrigin, encodeSize } from '../keyspace/stored-values.ts';
 import { type ImportTarget, isMissing, listOrNothing, readWholeFile } from './import-files.ts';
-import { findDatabases, findForks, type ImportedFork, importFork } from './import-forks.ts';
+import { findDatabases, findForks, importForks } from './import-forks.ts';
+import type { ImportedFork } from './read-forks.ts';
 
 const REPLORIGIN_CHECKPOINT = 'pg_logical/replorigin_checkpoint';
 /** REPLICATION_STATE_MAGIC (origin.c). */
@@ -63,7 +64,7 @@ export async function importCluster(
   }
   const databases = await findDatabases(files, directory, version);
   const forks = await findForks(files, directory, version, databases);
-  for (const fork of forks) await importFork(files, fork, control.dataChecksumVersion !== 0, target);
+  await importForks(files, forks, control.dataChecksumVersion !== 0, target);
   const slrus = await importSlruPages(files, directory, target);
   const rest = [
     ...forkSizes(forks),

@@ -7,15 +7,16 @@ import {
 } from '../../postgres/files/relation-file-name.ts';
 import type { RelationLocator } from '../../postgres/files/relation-locator.ts';
 import { computePageChecksum } from '../../postgres/page/checksum.ts';
-import { isNewPage, PAGE_CHECKSUM, Page } from '../../postgres/page/page.ts';
+import { isNewPage, PAGE_CHECKSUM, type Page } from '../../postgres/page/page.ts';
 import type { PostgresVersion } from '../../postgres/versions/version.ts';
 import { BLOCK_BYTES, FORK_FREE_SPACE_MAP } from '../../postgres/wal/record-header.ts';
 import { compareKeys } from '../keyspace/key.ts';
 import { relationBlockKey } from '../keyspace/keys.ts';
 import { type ImportTarget, listOrNothing } from './import-files.ts';
+import { type ImportedFork, readForks } from './read-forks.ts';
 
-/** Read at a time. */
-const CHUNK_BLOCKS = 64;
+/** A cluster has about a thousand files, each of which has to be asked how long it is. */
+const MEASURED_AT_ONCE = 16;
 
 /** A directory that holds relations. */
 export interface ImportedDatabase {
@@ -23,14 +24,6 @@ export interface ImportedDatabase {
   readonly path: string;
   readonly tablespace: number;
   readonly database: number;
-}
-
-export interface ImportedFork {
-  readonly relation: RelationLocator;
-  readonly fork: number;
-  readonly blocks: number;
-  /** Of each gibibyte. */
-  readonly paths: readonly string[];
 }
 
 /** `global` and those in `base`. */
@@ -71,9 +64,14 @@ export async function findForks(
     }
   }
   const forks: ImportedFork[] = [];
-  for (const { relation, fork, paths } of found.values()) {
-    const measured = await measureFork(files, paths);
-    if (measured !== undefined) forks.push({ relation, fork, ...measured });
+  const entries = [...found.values()];
+  for (let start = 0; start < entries.length; start += MEASURED_AT_ONCE) {
+    const group = entries.slice(start, start + MEASURED_AT_ONCE);
+    const measured = await Promise.all(group.map(({ paths }) => measureFork(files, paths)));
+    for (const [index, { relation, fork }] of group.entries()) {
+      const size = measured[index];
+      if (size !== undefined) forks.push({ relation, fork, ...size });
+    }
   }
   return forks.sort((left, right) =>
     compareKeys(
@@ -102,33 +100,18 @@ async function measureFork(
   return paths.length === 0 ? undefined : { blocks, paths };
 }
 
-/** Puts all pages of a fork. */
-export async function importFork(
+/** Puts all pages of forks, which are in the order of their keys. */
+export async function importForks(
   files: Files,
-  fork: ImportedFork,
+  forks: readonly ImportedFork[],
   hasChecksums: boolean,
   target: ImportTarget,
 ): Promise<void> {
-  const chunk = new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
-  const pages = Array.from(
-    { length: CHUNK_BLOCKS },
-    (_, index) => new Page(chunk.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)),
-  );
-  for (const [segment, path] of fork.paths.entries()) {
-    const start = segment * RELATION_SEGMENT_BLOCKS;
-    const end = Math.min(fork.blocks, start + RELATION_SEGMENT_BLOCKS);
-    await using file = await files.open(path);
-    for (let block = start; block < end; block += CHUNK_BLOCKS) {
-      const count = Math.min(CHUNK_BLOCKS, end - block);
-      const read = await file.read(chunk, 0, count * BLOCK_BYTES, (block - start) * BLOCK_BYTES);
-      if (read < count * BLOCK_BYTES) {
-        throw new CorruptionError('FILE_TOO_SHORT', 'the file was cut', { file: path });
-      }
-      for (let index = 0; index < count; index++) {
-        const page = pages[index] as Page;
-        if (hasChecksums) checkPage(page, block + index, path);
-        await target.put(relationBlockKey(fork.relation, fork.fork, block + index), page.bytes);
-      }
+  for await (const { fork, path, block, count, pages } of readForks(files, forks)) {
+    for (let index = 0; index < count; index++) {
+      const page = pages[index] as Page;
+      if (hasChecksums) checkPage(page, block + index, path);
+      await target.put(relationBlockKey(fork.relation, fork.fork, block + index), page.bytes);
     }
   }
 }

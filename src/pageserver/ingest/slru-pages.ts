@@ -56,6 +56,18 @@ export class SlruPages {
     this.#touched.push({ slru, page, isZeroed });
   }
 
+  /** As `touch` and `flush` of one page that is not zeroed. */
+  putRecord(slru: SlruName, page: number, sink: IngestSink): void {
+    const segment = slruSegmentOfPage(page);
+    const index = page % SLRU_PAGES_PER_SEGMENT;
+    if (index < (this.#segments[slru].get(segment) ?? 0)) {
+      sink.putRecord(this.#blockStem(slru, segment), index, VALUE_RECORD);
+      return;
+    }
+    this.touch(slru, page, false);
+    this.flush(sink);
+  }
+
   /** Puts the record under each page that was touched, and makes segments long enough, with zeros in between. */
   flush(sink: IngestSink): void {
     const touched = this.#touched;
@@ -76,7 +88,7 @@ export class SlruPages {
   #flushSegment(start: number, end: number, sink: IngestSink): void {
     const { slru, page: firstPage } = this.#touched[start] as TouchedPage;
     const segment = slruSegmentOfPage(firstPage);
-    const stem = this.#stems.intern(KIND_SLRU_BLOCK, slruNumber(slru), 1, segment, 0);
+    const stem = this.#blockStem(slru, segment);
     const before = this.#segments[slru].get(segment) ?? 0;
     let pages = before;
     for (let at = start; at < end; at++) {
@@ -96,7 +108,7 @@ export class SlruPages {
   makePage(slru: SlruName, page: number, sink: IngestSink): void {
     if (this.has(slru, page)) return;
     const segment = slruSegmentOfPage(page);
-    const stem = this.#stems.intern(KIND_SLRU_BLOCK, slruNumber(slru), 1, segment, 0);
+    const stem = this.#blockStem(slru, segment);
     const pages = (page % SLRU_PAGES_PER_SEGMENT) + 1;
     for (let index = this.#segments[slru].get(segment) ?? 0; index < pages; index++)
       sink.putZeroPage(stem, index);
@@ -129,6 +141,10 @@ export class SlruPages {
   #putSegment(slru: SlruName, segment: number, pages: number, sink: IngestSink): void {
     this.#segments[slru].set(segment, pages);
     sink.putImage(this.#segmentStem(slru, segment), 0, encodeSize(pages));
+  }
+
+  #blockStem(slru: SlruName, segment: number): number {
+    return this.#stems.intern(KIND_SLRU_BLOCK, slruNumber(slru), 1, segment, 0);
   }
 
   #segmentStem(slru: SlruName, segment: number): number {

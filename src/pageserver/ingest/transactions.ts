@@ -65,6 +65,11 @@ export class Transactions {
     for (const xid of xids) this.#release(xid, sink);
   }
 
+  /** As releaseLocks, of one. */
+  releaseLock(xid: number, sink: KeySink): void {
+    if (this.#locks.size > 0) this.#release(xid, sink);
+  }
+
   /** StandbyReleaseOldLocks: transactions before `oldestRunningXid` have ended, but for prepared ones. */
   releaseOldLocks(oldestRunningXid: number, sink: KeySink): void {
     if (this.#locks.size === 0) return;

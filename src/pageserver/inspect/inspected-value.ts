@@ -58,7 +58,10 @@ interface PlacedValue {
   readonly flags: number;
 }
 
-export function inspectValue(key: Key, { bytes: memory, offset, length, lsn, flags }: PlacedValue): InspectedValue {
+export function inspectValue(
+  key: Key,
+  { bytes: memory, offset, length, lsn, flags }: PlacedValue,
+): InspectedValue {
   const bytes = memory.subarray(offset, offset + length);
   const kind = kindOf(flags);
   const meaning = meaningOf(key, kind, bytes);

@@ -48,9 +48,11 @@ export async function* layerValues(
 
 function rangesOf({ key, relation, fork, block }: ValueSelection): KeyRange[] {
   if (key !== undefined) {
-    if (relation !== undefined) throw new BadRequestError('CONFLICTING_OPTIONS', 'a key says what a relation would');
+    if (relation !== undefined)
+      throw new BadRequestError('CONFLICTING_OPTIONS', 'a key says what a relation would');
     const parsed = parseKey(key);
-    if (compareKeys(parsed, KEY_MAX) === 0) throw new BadRequestError('BAD_KEY', 'no value has the highest key');
+    if (compareKeys(parsed, KEY_MAX) === 0)
+      throw new BadRequestError('BAD_KEY', 'no value has the highest key');
     return [one(parsed)];
   }
   if (relation === undefined) {

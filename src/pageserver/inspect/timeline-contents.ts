@@ -65,7 +65,10 @@ export async function findContents(doors: InspectionDoors, place: TimelinePlace)
   if (doors.objects !== undefined) {
     const { tenantId, timelineId } = place;
     if (tenantId === undefined || timelineId === undefined) {
-      throw new BadRequestError('MISSING_ARGUMENT', 'a bucket has many timelines: say which tenant and timeline');
+      throw new BadRequestError(
+        'MISSING_ARGUMENT',
+        'a bucket has many timelines: say which tenant and timeline',
+      );
     }
     return await byIndex(doors, doors.objects, { tenantId, timelineId }, directory);
   }
@@ -86,9 +89,13 @@ function directoryOf({ directory, tenantId, timelineId }: TimelinePlace): string
 async function byFiles(files: Files, directory: string): Promise<ContainedLayer[]> {
   const names = await files.list(directory);
   if (names.includes('tenants') && names.includes('deletion')) {
-    throw new BadRequestError('MISSING_ARGUMENT', "this is a pageserver's directory: say which tenant and timeline", {
-      file: directory,
-    });
+    throw new BadRequestError(
+      'MISSING_ARGUMENT',
+      "this is a pageserver's directory: say which tenant and timeline",
+      {
+        file: directory,
+      },
+    );
   }
   const layers = new Map<string, ContainedLayer>();
   for (const name of names) {
@@ -120,7 +127,8 @@ async function byIndex(
       return localLayer(files, `${directory}/${fileName}`, description);
     }
     const key = layerKey(name, layer);
-    const open = async (): Promise<ReadableFile> => new ObjectFile(objects, key, description.sizeBytes, signal);
+    const open = async (): Promise<ReadableFile> =>
+      new ObjectFile(objects, key, description.sizeBytes, signal);
     return { description, place: key, isLocal: false, open };
   });
   return { index, layers: layers.sort(compareLayers) };
@@ -156,7 +164,9 @@ async function namesIn(files: Files, directory: string): Promise<string[]> {
 export async function headerOf(layer: ContainedLayer): Promise<LayerHeader> {
   await using file = await layer.open();
   if (file.sizeBytes !== layer.description.sizeBytes) {
-    throw new CorruptionError('LAYER_SIZE', `the file has ${file.sizeBytes} bytes by now`, { file: layer.place });
+    throw new CorruptionError('LAYER_SIZE', `the file has ${file.sizeBytes} bytes by now`, {
+      file: layer.place,
+    });
   }
   const header = await readLayerHeader(file);
   const { tenantId, timelineId } = header;

@@ -1,14 +1,20 @@
 import { CorruptionError, VarveError } from '../../base/errors.ts';
 import { formatLsn } from '../../base/lsn.ts';
+import { SLRUS, slruPageOf } from '../../postgres/files/slru.ts';
 import type { Page } from '../../postgres/page/page.ts';
 import { truncateVisibilityMapPage, visibilityMapBlock } from '../../postgres/page/visibility-map.ts';
 import { RM_SMGR } from '../../postgres/rmgr/resource-manager.ts';
 import { smgrResourceManager } from '../../postgres/rmgr/smgr.ts';
+import { isPlainTransactionEnd } from '../../postgres/rmgr/xact.ts';
 import type { PostgresVersion } from '../../postgres/versions/version.ts';
 import { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import { BLOCK_BYTES, FORK_VISIBILITY_MAP, RECORD_HEADER_BYTES } from '../../postgres/wal/record-header.ts';
 import { effectsOf } from '../../redo/effects/effects-of.ts';
-import { applySlruPageEffect, slruOfEffect } from '../../redo/effects/slru-pages.ts';
+import {
+  applyPlainTransactionEnd,
+  applySlruPageEffect,
+  slruOfEffect,
+} from '../../redo/effects/slru-pages.ts';
 import { redo } from '../../redo/redo.ts';
 import type { RedoSettings } from '../../redo/redo-types.ts';
 import { redoVisibilityClears } from '../../redo/visibility.ts';
@@ -116,9 +122,12 @@ export function describePageKey(key: Key): string {
 }
 
 function noBase(key: Key, found: FoundValues): CorruptionError {
-  const lsn = found.count === 0 ? 0 : (found.lsns[found.count - 1] as number);
-  const what = found.count === 0 ? 'nothing is stored for the page' : 'no base is stored for the page';
-  return new CorruptionError('PAGE_WITHOUT_BASE', what, placeOf(key, lsn));
+  if (found.count === 0) {
+    const page = describePageKey(key);
+    return new CorruptionError('PAGE_WITHOUT_BASE', 'nothing is stored for the page', { page });
+  }
+  const lsn = found.lsns[found.count - 1] as number;
+  return new CorruptionError('PAGE_WITHOUT_BASE', 'no base is stored for the page', placeOf(key, lsn));
 }
 
 function poisoned(key: Key, found: FoundValues, index: number): CorruptionError {
@@ -174,6 +183,10 @@ function findBlock(key: Key, record: DecodedRecord): number {
 function applyToSlru(key: Key, record: DecodedRecord, page: Page): void {
   const slru = SLRU_NAMES[key.field2];
   const number = slruPageOfKey(key);
+  if (slru === 'clog' && isPlainTransactionEnd(record)) {
+    if (slruPageOf(SLRUS.clog, record.xid) === number) applyPlainTransactionEnd(page, record);
+    return;
+  }
   for (const effect of effectsOf(record)) {
     switch (effect.kind) {
       case 'slru-zero-page':

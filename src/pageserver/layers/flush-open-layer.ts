@@ -59,7 +59,7 @@ export async function flushOpenLayer(
   const batch = new EntryBatch();
   while (batch.fill(entries)) {
     const bytes = await reader.read(batch);
-    await addBatch(batch, bytes, layer.stemWords, writer, context);
+    await addBatch(batch, bytes, input, writer, context);
   }
   return await writer.finish(ALL_KEYS);
 }
@@ -67,7 +67,7 @@ export async function flushOpenLayer(
 async function addBatch(
   batch: EntryBatch,
   bytes: Uint8Array,
-  stemWords: Uint32Array,
+  { layer: { stemWords }, lsnEnd }: FlushOpenLayerInput,
   writer: LayerWriter,
   context: JobContext,
 ): Promise<void> {
@@ -75,8 +75,10 @@ async function addBatch(
   const key = new DataView(new ArrayBuffer(KEY_BYTES));
   let bytesInStep = 0;
   for (let entry = 0; entry < batch.count; entry++) {
-    writeKey(key, 0, stemKey(stemWords, batch.stems[entry] as number, batch.indexes[entry] as number));
     const lsn = batch.lsns[entry] as number;
+    // Of a record that could not be taken in to its end: the timeline ends before it.
+    if (lsn >= lsnEnd) continue;
+    writeKey(key, 0, stemKey(stemWords, batch.stems[entry] as number, batch.indexes[entry] as number));
     const length = batch.lengths[entry] as number;
     const offset = batch.offsets[entry] as number;
     writer.add(key, 0, lsn, batch.flags[entry] as number, bytes, view, offset, length);

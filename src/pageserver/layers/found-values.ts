@@ -6,33 +6,36 @@ const ROOM_BYTES = 64 * 1024;
 /** Larger room is not kept for the next read. */
 const KEPT_ROOM_BYTES = 1024 * 1024;
 const NO_ROOM = new Uint8Array(0);
+const NO_VIEW = new DataView(NO_ROOM.buffer);
 
 /**
  * The values of one key that a read has found so far, from the newest to older ones. To be used again and again:
  * finding a value makes no object.
  */
 export class FoundValues {
-  /** How many there are. */
+  /** How many there are. What is in the lists behind them means nothing. */
   count = 0;
   /** The last one needs no older value: there is nothing more to look for. */
   isComplete = false;
-  readonly bytes: Uint8Array[] = [];
+  readonly bytes: Uint8Array[] = new Array<Uint8Array>(INITIAL).fill(NO_ROOM);
   /** Over the memory of `bytes` of the same index. */
-  readonly views: DataView[] = [];
+  readonly views: DataView[] = new Array<DataView>(INITIAL).fill(NO_VIEW);
   offsets: Float64Array = new Float64Array(INITIAL);
   lengths: Float64Array = new Float64Array(INITIAL);
   lsns: Float64Array = new Float64Array(INITIAL);
   flags: Uint8Array = new Uint8Array(INITIAL);
   /** Memory for values that lie in one piece nowhere else: see `pushRoom`. Used anew after `clear`. */
   room: Uint8Array = NO_ROOM;
-  #roomView: DataView = new DataView(NO_ROOM.buffer);
+  #roomView: DataView = NO_VIEW;
   #usedRoomBytes = 0;
 
   clear(): void {
-    this.count = 0;
+    this.#letGo(0);
     this.isComplete = false;
-    this.bytes.length = 0;
-    this.views.length = 0;
+    if (this.bytes.length > INITIAL) {
+      this.bytes.length = INITIAL;
+      this.views.length = INITIAL;
+    }
     this.#usedRoomBytes = 0;
     if (this.room.length > KEPT_ROOM_BYTES) this.#setRoom(0);
   }
@@ -41,9 +44,7 @@ export class FoundValues {
   takeBackTo(count: number): void {
     if (count > this.count) throw new AssertionError('values cannot be taken back that were never found');
     if (count < this.count) this.isComplete = false;
-    this.count = count;
-    this.bytes.length = count;
-    this.views.length = count;
+    this.#letGo(count);
   }
 
   /** `bytes[offset, offset + length)` is the value: see value.ts. Not copied. */
@@ -51,8 +52,8 @@ export class FoundValues {
     if (this.isComplete) throw new AssertionError('a value was added below a base', { lsn });
     const index = this.count;
     if (index === this.offsets.length) this.#grow();
-    this.bytes.push(bytes);
-    this.views.push(view);
+    this.bytes[index] = bytes;
+    this.views[index] = view;
     this.offsets[index] = offset;
     this.lengths[index] = length;
     this.lsns[index] = lsn;
@@ -72,6 +73,15 @@ export class FoundValues {
     this.push(this.room, this.#roomView, offset, length, lsn, flags);
     this.#usedRoomBytes = Math.ceil((offset + length) / 8) * 8;
     return offset;
+  }
+
+  /** Blocks that were found are not kept in memory. The lists stay as long as they are: a shorter one gets memory anew. */
+  #letGo(count: number): void {
+    for (let index = count; index < this.count; index++) {
+      this.bytes[index] = NO_ROOM;
+      this.views[index] = NO_VIEW;
+    }
+    this.count = count;
   }
 
   #setRoom(lengthBytes: number): void {

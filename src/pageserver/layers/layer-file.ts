@@ -116,6 +116,11 @@ export class LayerFile implements BlockFile {
   async close(): Promise<void> {
     this.#data.drop();
     this.#index.drop();
+    await this.letGo();
+  }
+
+  /** Lets go of the file, which is opened again when it is next read. */
+  protected async letGo(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
     if (file === undefined) return;

@@ -13,6 +13,7 @@ import { OPEN_LAYER_BLOCK_BYTES, OpenLayerBlocks } from './open-layer-blocks.ts'
 import { OpenLayerBytes } from './open-layer-bytes.ts';
 import { OpenLayerIndex, POSITION_UNIT } from './open-layer-index.ts';
 import type { ReadContext } from './read-context.ts';
+import { LAYER_RETIRED } from './retired-layer.ts';
 import type { Stems } from './stems.ts';
 import { isBase } from './value.ts';
 
@@ -233,7 +234,7 @@ export class OpenLayer {
    */
   hold(): Pass {
     if (this.#gate.isClosed) {
-      throw new VarveError('unavailable', 'LAYER_RETIRED', 'the layer has been replaced', {
+      throw new VarveError('unavailable', LAYER_RETIRED, 'the layer has been replaced', {
         file: this.path,
       });
     }

@@ -63,6 +63,10 @@ export class PageSlots {
     return this.count * SLOT_BYTES;
   }
 
+  get capacityBytes(): number {
+    return this.capacity * SLOT_BYTES;
+  }
+
   /** A number for a cache, which no other has. */
   nextOwner(): number {
     return ++this.#owners;

@@ -89,8 +89,12 @@ export class LsnQueue {
   }
 
   #push(waiter: Waiter): void {
+    this.#rise(this.#heap.push(waiter) - 1, waiter);
+  }
+
+  #rise(start: number, waiter: Waiter): void {
     const heap = this.#heap;
-    let index = heap.push(waiter) - 1;
+    let index = start;
     while (index > 0) {
       const parent = (index - 1) >> 1;
       if ((heap[parent] as Waiter).lsn <= waiter.lsn) break;
@@ -109,11 +113,13 @@ export class LsnQueue {
   }
 
   #remove(waiter: Waiter): void {
-    const index = this.#heap.indexOf(waiter);
+    const heap = this.#heap;
+    const index = heap.indexOf(waiter);
     if (index < 0) return;
-    const kept = this.#heap.filter((other) => other !== waiter);
-    this.#heap.length = 0;
-    for (const other of kept) this.#push(other);
+    const last = heap.pop() as Waiter;
+    if (index === heap.length) return;
+    this.#sink(index, last);
+    this.#rise(heap.indexOf(last, index), last);
   }
 
   #sink(start: number, waiter: Waiter): void {

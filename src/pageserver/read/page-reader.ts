@@ -1,4 +1,4 @@
-import { CorruptionError, VarveError } from '../../base/errors.ts';
+import { CorruptionError } from '../../base/errors.ts';
 import { throwIfCancelled } from '../../io/cancelled.ts';
 import type { Page } from '../../postgres/page/page.ts';
 import { formatKey, type Key } from '../keyspace/key.ts';
@@ -6,15 +6,14 @@ import { ValueApplier } from '../layers/apply-value.ts';
 import { BlockPins } from '../layers/blocks.ts';
 import { FoundValues } from '../layers/found-values.ts';
 import type { ReadContext } from '../layers/read-context.ts';
+import { isRetired, RETIRED_MAX } from '../layers/retired-layer.ts';
 import { VALUE_IMAGE, VALUE_KIND_MASK } from '../layers/value.ts';
 import { collectValues } from './collect-values.ts';
+import { withLsn } from './place-error.ts';
 import type { ReadableTimeline } from './readable-timeline.ts';
 
 /** Below all LSNs. */
 const NO_FLOOR = -1;
-
-/** Says that a layer was replaced while it was read: the layers are to be looked up anew. */
-export const LAYER_RETIRED = 'LAYER_RETIRED';
 
 /** A page that is asked for, and where it is to go. */
 export interface PageRequest {
@@ -62,20 +61,33 @@ export class PageReader {
    */
   async readPages(requests: readonly PageRequest[], context: ReadContext): Promise<void> {
     let pending = requests;
-    await untilAtHand(context, (pins) => {
-      pending = pending.filter(({ key, lsn, target }) => !this.#tryPage(key, lsn, target, pins, context));
-      return pending.length === 0 ? true : undefined;
-    });
+    let lsn = 0;
+    try {
+      await untilAtHand(context, (pins) => {
+        pending = pending.filter((request) => {
+          lsn = request.lsn;
+          return !this.#tryPage(request.key, lsn, request.target, pins, context);
+        });
+        lsn = pending[0]?.lsn ?? lsn;
+        return pending.length === 0 ? true : undefined;
+      });
+    } catch (error) {
+      throw withLsn(error, lsn);
+    }
   }
 
   /** What a key that is no page's held, copied. undefined where it did not exist. */
   async readValue(key: Key, lsn: number, context: ReadContext): Promise<Uint8Array | undefined> {
     const found = this.#found;
-    const bytes = await untilAtHand(context, (pins) => {
-      if (!collectValues(this.#timeline, key, lsn, NO_FLOOR, found, pins, context)) return undefined;
-      return newestImage(key, found);
-    });
-    return bytes.length === 0 ? undefined : bytes;
+    try {
+      const bytes = await untilAtHand(context, (pins) => {
+        if (!collectValues(this.#timeline, key, lsn, NO_FLOOR, found, pins, context)) return undefined;
+        return newestImage(key, found);
+      });
+      return bytes.length === 0 ? undefined : bytes;
+    } catch (error) {
+      throw withLsn(error, lsn);
+    }
   }
 
   #tryPage(key: Key, lsn: number, target: Page, pins: BlockPins, context: ReadContext): boolean {
@@ -129,14 +141,14 @@ async function untilAtHand<Result>(
   attempt: (pins: BlockPins) => Result | undefined,
 ): Promise<Result> {
   let pins = new BlockPins();
-  for (;;) {
+  for (let retired = 0; ; ) {
     const result = attempt(pins);
     if (result !== undefined) return result;
     throwIfCancelled(context.signal);
     try {
       await pins.load(context);
     } catch (error) {
-      if (!(error instanceof VarveError && error.code === LAYER_RETIRED)) throw error;
+      if (!isRetired(error) || ++retired > RETIRED_MAX) throw error;
       pins = new BlockPins();
     }
   }

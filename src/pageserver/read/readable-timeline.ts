@@ -44,5 +44,7 @@ export interface ReadableTimeline {
   readonly memoryLayers: readonly OpenLayer[];
   readonly layers: LayerMap<StoredLayer>;
   readonly pages: PageCache;
+  /** Resolves after everything that is ready to run now: for loops that would hold all others up. */
+  yieldToOthers(): Promise<void>;
   readonly ancestor: Ancestor | undefined;
 }

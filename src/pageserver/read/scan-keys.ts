@@ -3,9 +3,13 @@ import type { Lsn } from '../../base/lsn.ts';
 import { compareKeys, formatKey, type Key, readKey } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
 import type { ReadContext } from '../layers/read-context.ts';
+import { isRetired, RETIRED_MAX } from '../layers/retired-layer.ts';
 import { VALUE_IMAGE, VALUE_KIND_MASK } from '../layers/value.ts';
 import type { ReadableTimeline } from './readable-timeline.ts';
 import { findVisibleLayers } from './visible-layers.ts';
+
+/** Others get their turn after so many. */
+const VALUES_A_TURN = 2000;
 
 /** What a key held at the LSN of a scan. */
 export interface ScannedValue {
@@ -25,16 +29,34 @@ export async function scanKeys(
   lsn: number,
   context: ReadContext,
 ): Promise<ScannedValue[]> {
-  // What is flushed, compacted or collected meanwhile changes no answer: the layers of now are held, and suffice.
+  for (let retired = 0; ; ) {
+    try {
+      return await scanLayersOfNow(timeline, range, lsn, context);
+    } catch (error) {
+      // An open layer has become a file meanwhile. Of one that is closing nothing more is loaded, even for who holds it.
+      if (!isRetired(error) || ++retired > RETIRED_MAX) throw error;
+    }
+  }
+}
+
+async function scanLayersOfNow(
+  timeline: ReadableTimeline,
+  range: KeyRange,
+  lsn: number,
+  context: ReadContext,
+): Promise<ScannedValue[]> {
+  // Layers that are compacted or collected meanwhile change no answer: those of now are held, and suffice.
   const { memory, stored } = findVisibleLayers(timeline, range, lsn);
   using holds = new DisposableStack();
   for (const { layer } of [...memory, ...stored]) holds.use(layer.hold());
   const newest = new NewestValues();
+  let visited = 0;
   for (const { layer, lsnEnd, parts } of memory) await layer.scan(parts, lsnEnd, context, newest.take);
   for (const { layer, lsnEnd, parts } of stored) {
     for (const part of parts) {
       await using cursor = await layer.scan(part, context);
       while (cursor.advance() || (await cursor.next())) {
+        if (++visited % VALUES_A_TURN === 0) await timeline.yieldToOthers();
         if (cursor.lsn >= lsnEnd) continue;
         const key = readKey(cursor.keyView, cursor.keyOffset);
         newest.take(key, cursor.lsn, cursor.flags, cursor.bytes, cursor.offset, cursor.length);

@@ -3,6 +3,7 @@ import type { Key } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import type { PageReader, PageRequest } from './page-reader.ts';
+import { withLsn } from './place-error.ts';
 import type { ReadableTimeline } from './readable-timeline.ts';
 import { type ScannedValue, scanKeys } from './scan-keys.ts';
 
@@ -34,7 +35,11 @@ export class TimelineReader {
   }
 
   /** As scanKeys. */
-  scan(range: KeyRange, lsn: number): Promise<ScannedValue[]> {
-    return scanKeys(this.#timeline, range, lsn, this.#context);
+  async scan(range: KeyRange, lsn: number): Promise<ScannedValue[]> {
+    try {
+      return await scanKeys(this.#timeline, range, lsn, this.#context);
+    } catch (error) {
+      throw withLsn(error, lsn);
+    }
   }
 }

@@ -31,6 +31,8 @@ export interface RemoteDoors {
   readonly objects: ObjectStore;
   /** How many layers a node uploads at once. */
   readonly uploads: Limiter;
+  /** LAYERS_WAITING_MAX, if not given. */
+  readonly layersWaitingMax?: number;
   readonly deletions: Pick<DeletionQueue, 'enqueue' | 'isPending'>;
   readonly validator: Pick<GenerationValidator, 'isCurrent'>;
   readonly logger: Logger;
@@ -106,7 +108,12 @@ export class RemoteTimeline {
 
   /** So many layers wait for their upload that no more should be made for now. */
   get isBehind(): boolean {
-    return this.#plan.waitingLayers > LAYERS_WAITING_MAX;
+    return this.#plan.waitingLayers > (this.#doors.layersWaitingMax ?? LAYERS_WAITING_MAX);
+  }
+
+  /** Layers whose upload has not finished. */
+  get waitingLayers(): number {
+    return this.#plan.waitingLayers;
   }
 
   /** What the index is to say when all that is scheduled is done. */
@@ -177,6 +184,11 @@ export class RemoteTimeline {
       while (layers.length > 0 && !this.#plan.isUploading(layers[layers.length - 1] as string)) layers.pop();
       return layers.length === 0 && this.#plan.durableVersion >= version;
     }, signal);
+  }
+
+  /** Resolves when `isBehind` says no. @throws VarveError ‘cancelled’, as waitForUploads */
+  whenCaughtUp(signal: AbortSignal): Promise<void> {
+    return this.#wait(() => !this.isBehind, signal);
   }
 
   /** Fetches a layer that an index names. See layer-transfer.ts. */

@@ -1,3 +1,5 @@
+import { BadRequestError } from '../../base/errors.ts';
+
 /** How a timeline's storage behaves. The names in brackets are those of Neon's tenant configuration. */
 export interface TimelineSettings {
   /** The open layer is frozen when its file has this size (checkpoint_distance). */
@@ -37,3 +39,27 @@ export const TIMELINE_DEFAULTS: TimelineSettings = {
   lsnWaitMs: 300_000,
   isCompressed: true,
 };
+
+/** The lowest value that makes sense of each. */
+const LOWEST: Readonly<Record<Exclude<keyof TimelineSettings, 'isCompressed'>, number>> = {
+  openLayerBytes: 1,
+  openLayerAgeMs: 0,
+  frozenLayersMax: 1,
+  targetBytes: 1,
+  compactionThreshold: 1,
+  imageThreshold: 1,
+  // What has been rewritten would be rewritten again.
+  bottomThreshold: 2,
+  historyBytes: 0,
+  historyMs: 0,
+  lsnWaitMs: 0,
+};
+
+/** @throws BadRequestError BAD_SETTING, with the setting's name */
+export function checkSettings(settings: TimelineSettings): void {
+  for (const [name, lowest] of Object.entries(LOWEST)) {
+    const value = settings[name as keyof typeof LOWEST];
+    if (value >= lowest) continue;
+    throw new BadRequestError('BAD_SETTING', `${name} cannot be ${value}: it is at least ${lowest}`);
+  }
+}

@@ -7,6 +7,7 @@ import type { Logger } from '../../observe/log.ts';
 import type { jobs } from '../jobs.ts';
 import type { BlockCache } from '../layers/block-cache.ts';
 import type { PageSlots } from '../layers/page-slots.ts';
+import type { PageserverMetrics } from '../metrics.ts';
 import type { RemoteDoors } from '../remote/remote-timeline.ts';
 
 /** What all timelines of a pageserver share. */
@@ -19,6 +20,7 @@ export interface StorageDoors {
   readonly blocks: BlockCache;
   readonly pages: PageSlots;
   readonly remote: RemoteDoors;
+  readonly metrics: PageserverMetrics;
   /** Compaction, images and garbage collection of all timelines together. */
   readonly background: Limiter;
 }

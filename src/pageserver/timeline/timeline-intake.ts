@@ -1,12 +1,14 @@
 import { AssertionError, CorruptionError } from '../../base/errors.ts';
-import { formatLsn, INVALID_LSN, type Lsn } from '../../base/lsn.ts';
+import { formatLsn, INVALID_LSN, type Lsn, readLsn } from '../../base/lsn.ts';
 import { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
+import { RECORD_PREVIOUS } from '../../postgres/wal/record-header.ts';
 import { WalReader } from '../../postgres/wal/wal-reader.ts';
 import { DATA_START } from '../../postgres/wal/workspace.ts';
 import type { Missing } from '../ingest/missing.ts';
 import type { WalIngest } from '../ingest/wal-ingest.ts';
 import type { IntakePositions, WalIntake } from '../ingest/wal-intake.ts';
 import { type RecordPositions, recordPositionsKey, stretchOf } from '../layers/record-positions.ts';
+import { withLsn } from '../read/place-error.ts';
 import type { TimelineReader } from '../read/timeline-reader.ts';
 import {
   copyDatabase,
@@ -29,7 +31,9 @@ const PENDING_BYTES_MAX = 1024 * 1024;
  * open layer. Records become visible batch by batch.
  *
  * WAL that is damaged ends at the damage: what was before can be read, and `position` is where to go on, maybe from another
- * source. Any other failure is for good.
+ * source. A record that is whole, but cannot be taken in and names no page to be poisoned, comes from every source alike:
+ * there the timeline stops (`Timeline.ingestStop`), and so it does where stored data is damaged that ingest has to know.
+ * Any other failure is for good, too.
  */
 export class TimelineIntake implements WalIntake {
   readonly #timeline: Timeline;
@@ -65,14 +69,18 @@ export class TimelineIntake implements WalIntake {
     this.#wal = openWal(timeline);
   }
 
-  /** Reads what ingest has to know of the timeline as of its last record. @throws what reading fails of */
+  /**
+   * Reads what ingest has to know of the timeline as of its last record. What had stopped ingest before is forgotten.
+   * @throws CorruptionError where what is stored is damaged; ‘cancelled’ when the timeline ends
+   */
   static async start(timeline: Timeline): Promise<TimelineIntake> {
-    const storage = timeline.readerFor('ingest');
+    const storage = timeline.readerForIngest();
     const lsn = timeline.lastRecordLsn;
     // An ancestor that was restarted may have to catch up first.
     await waitForLsn(timeline, lsn, timeline.settings.lsnWaitMs, timeline.signal);
     const ingest = await loadIngest(timeline.version, timeline.stems, storage, lsn);
     const recordPositions = await loadRecordPositions(storage, lsn);
+    timeline.resumeIngest();
     return new TimelineIntake(timeline, storage, ingest, recordPositions);
   }
 
@@ -94,12 +102,22 @@ export class TimelineIntake implements WalIntake {
       while (this.#wal.next()) await this.#takeBatch();
       this.#refuseEnd();
     } catch (error) {
-      if (error instanceof CorruptionError) this.#beginAnew();
-      else this.#failure = error;
+      if (!(error instanceof CorruptionError)) this.#failure = error;
+      else if (this.#failure === undefined) this.#beginAnew();
       throw error;
     } finally {
       this.#isTaking = false;
     }
+  }
+
+  /** Nothing is taken any more after this error, which is to be thrown. */
+  #stop(error: unknown): unknown {
+    const stop = toCorruption(error, this.#wal.startLsn);
+    // A bug is not the record's fault, and the end of the timeline is nobody's.
+    if (stop === undefined || this.#failure !== undefined) return error;
+    this.#failure = stop;
+    this.#timeline.stopIngest(stop);
+    return stop;
   }
 
   #beginAnew(): void {
@@ -141,7 +159,9 @@ export class TimelineIntake implements WalIntake {
   /** Brings the bytes of the whole batch into the open layer. */
   async #appendBatch(): Promise<void> {
     const { workspace, batchEndOffset } = this.#wal;
-    const layer = await this.#timeline.beginBatch(this.position, batchEndOffset - DATA_START);
+    // A segment switch ends with its segment.
+    const endLsn = (this.position + this.#timeline.walSegmentBytes) as Lsn;
+    const layer = await this.#timeline.beginBatch(endLsn, batchEndOffset - DATA_START);
     this.#sink.enter(layer);
     this.#batchPosition = await layer.append(workspace.bytes, DATA_START, batchEndOffset);
     this.#sink.begin();
@@ -151,8 +171,12 @@ export class TimelineIntake implements WalIntake {
   #takeRecord(): Promise<void> | undefined {
     const wal = this.#wal;
     const record = this.#record;
-    wal.decode(record);
-    if (this.#isFirstRecord) this.#checkContinues(record);
+    if (this.#isFirstRecord) this.#checkContinues();
+    try {
+      wal.decode(record);
+    } catch (error) {
+      throw this.#stop(error);
+    }
     const position = this.#batchPosition + wal.recordOffset - DATA_START;
     this.#sink.setRecord(wal.endLsn, position, wal.recordLength);
     const missing = this.#ingestOrPoison();
@@ -161,8 +185,10 @@ export class TimelineIntake implements WalIntake {
     return undefined;
   }
 
-  #checkContinues(record: DecodedRecord): void {
-    const { previousLsn, startLsn } = record;
+  /** Looks at the record before it is decoded: one of another history says nothing about this timeline. */
+  #checkContinues(): void {
+    const { workspace, recordOffset, startLsn } = this.#wal;
+    const previousLsn = readLsn(workspace.view, recordOffset + RECORD_PREVIOUS);
     // Of an imported cluster nobody knows the record before the first.
     this.#isFirstRecord = !(previousLsn === this.#previousStart || this.#previousStart === INVALID_LSN);
     if (!this.#isFirstRecord) return;
@@ -177,20 +203,33 @@ export class TimelineIntake implements WalIntake {
     try {
       return this.#ingest.ingest(this.#record, this.#sink);
     } catch (error) {
+      return this.#poison(error);
+    }
+  }
+
+  #poison(error: unknown): Missing | undefined {
+    try {
       const missing = this.#ingest.poison(this.#record, error, this.#sink);
       if (missing === undefined) this.#timeline.notePoison(this.#record.startLsn as Lsn, error);
       return missing;
+    } catch (refusal) {
+      throw this.#stop(refusal);
     }
   }
 
   async #takeSlowly(first: Missing): Promise<void> {
-    for (let missing: Missing | undefined = first; missing !== undefined; ) {
-      if (missing.kind === 'database-copy' || missing.kind === 'database-drop') {
-        await this.#changeDatabase(missing);
-        break;
+    try {
+      for (let missing: Missing | undefined = first; missing !== undefined; ) {
+        if (missing.kind === 'database-copy' || missing.kind === 'database-drop') {
+          await this.#changeDatabase(missing);
+          break;
+        }
+        await this.#provide(missing);
+        missing = this.#ingestOrPoison();
       }
-      await this.#provide(missing);
-      missing = this.#ingestOrPoison();
+    } catch (error) {
+      // What is stored is damaged: another source of WAL would not help.
+      throw this.#stop(error);
     }
     this.#finishRecord();
   }
@@ -252,6 +291,11 @@ export class TimelineIntake implements WalIntake {
 
   /** Makes the records before the one under work visible: it has to be looked up what they left. */
   async #publishBefore(): Promise<void> {
+    const { endLsn, recordOffset, recordLength } = this.#wal;
+    // With where they are: a branch may begin behind any record that can be read.
+    this.#sink.setRecord(this.#previousEnd, 0, 0);
+    this.#putRecordPositions();
+    this.#sink.setRecord(endLsn, this.#batchPosition + recordOffset - DATA_START, recordLength);
     await this.#sink.flush();
     this.#timeline.publish(this.#previousEnd, this.#previousStart);
   }
@@ -263,6 +307,18 @@ export class TimelineIntake implements WalIntake {
     this.#timeline.publish(this.#previousEnd, this.#previousStart);
     this.#timeline.endBatch();
   }
+}
+
+/** undefined: it says nothing about a record or stored data. */
+function toCorruption(error: unknown, lsn: number): CorruptionError | undefined {
+  if (error instanceof CorruptionError) return withLsn(error, lsn) as CorruptionError;
+  if (!(error instanceof RangeError)) return undefined;
+  return new CorruptionError(
+    'BAD_WAL_RECORD',
+    `the record cannot be taken in: ${error.message}`,
+    { lsn },
+    error,
+  );
 }
 
 /** Reads WAL from the end of the timeline's last record on. */

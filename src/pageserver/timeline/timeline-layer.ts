@@ -13,7 +13,7 @@ import type { LayerDescription } from '../layers/layer-description.ts';
 import { LayerFile } from '../layers/layer-file.ts';
 import { formatLayerFileName } from '../layers/layer-name.ts';
 import type { ReadContext } from '../layers/read-context.ts';
-import { LAYER_RETIRED } from '../read/page-reader.ts';
+import { LAYER_RETIRED } from '../layers/retired-layer.ts';
 import type { StoredLayer } from '../read/readable-timeline.ts';
 
 /** What a layer needs of its timeline. */
@@ -23,6 +23,8 @@ export interface LayerHome extends LayerOwner {
   readonly blocks: BlockCache;
   /** Brings the layer's file from the bucket, whole and durable, under its path. */
   readonly fetch: (layer: LayerDescription, path: string) => Promise<void>;
+  /** A file that was here is gone, though nobody of ours has removed it. */
+  readonly onMissing: (path: string) => void;
 }
 
 /** A layer file of a timeline: read where it is, fetched where it is not, removed when nobody reads it any more. */
@@ -58,6 +60,7 @@ export class TimelineLayer implements StoredLayer {
     this.#file = new GatedLayerFile(
       { tenantId, timelineId, description, path: this.path, cache: blocks, open: () => this.#open() },
       () => this.hold(),
+      () => this.#noteMissing(),
     );
   }
 
@@ -77,11 +80,10 @@ export class TimelineLayer implements StoredLayer {
     return this.#file.search(key, lsnStart, lsnEnd, pins, found, context);
   }
 
-  async scan(keys: KeyRange, { signal }: ReadContext): Promise<LayerCursor> {
-    await this.makeLocal();
+  scan(keys: KeyRange, { signal }: ReadContext): Promise<LayerCursor> {
     const { tenantId, timelineId, files } = this.#home;
     const identity = { tenantId, timelineId, description: this.description };
-    return await LayerCursor.open(files, this.path, identity, { keys, signal });
+    return this.#withFile(() => LayerCursor.open(files, this.path, identity, { keys, signal }));
   }
 
   /**
@@ -93,6 +95,11 @@ export class TimelineLayer implements StoredLayer {
       throw new VarveError('unavailable', LAYER_RETIRED, 'the layer has been replaced', { file: this.path });
     }
     return this.#gate.enter();
+  }
+
+  /** As makeLocal, for who hands the path on: looks whether the file is where it should be. */
+  async makeSurelyLocal(): Promise<void> {
+    await this.#withFile(() => this.#home.files.stat(this.path));
   }
 
   /** Resolves when the file is here. @throws what fetching fails of */
@@ -123,22 +130,56 @@ export class TimelineLayer implements StoredLayer {
     this.#isLocal = true;
   }
 
-  async #open(): ReturnType<Files['open']> {
+  #open(): ReturnType<Files['open']> {
+    return this.#withFile(() => this.#home.files.open(this.path));
+  }
+
+  /** Does something with the file, which is fetched where it is not here. */
+  async #withFile<Result>(action: () => Promise<Result>): Promise<Result> {
     await this.makeLocal();
-    return this.#home.files.open(this.path);
+    try {
+      return await action();
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    this.#noteMissing();
+    await this.makeLocal();
+    return await action();
+  }
+
+  #noteMissing(): void {
+    if (!this.#isLocal) return;
+    this.#isLocal = false;
+    this.#home.onMissing(this.path);
   }
 }
 
+const isMissing = (error: unknown): boolean => error instanceof VarveError && error.code === 'FILE_NOT_FOUND';
+
 class GatedLayerFile extends LayerFile {
   readonly #hold: () => Pass;
+  readonly #noteMissing: () => void;
 
-  constructor(options: ConstructorParameters<typeof LayerFile>[0], hold: () => Pass) {
+  constructor(
+    options: ConstructorParameters<typeof LayerFile>[0],
+    hold: () => Pass,
+    noteMissing: () => void,
+  ) {
     super(options);
     this.#hold = hold;
+    this.#noteMissing = noteMissing;
   }
 
   override async load(blocks: readonly number[], context: ReadContext): Promise<Block[]> {
     using _pass = this.#hold();
+    try {
+      return await super.load(blocks, context);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    // The file was open, and its descriptor was given back meanwhile.
+    this.#noteMissing();
+    await this.letGo();
     return await super.load(blocks, context);
   }
 }

@@ -1,4 +1,4 @@
-import { VarveError } from '../../base/errors.ts';
+import { CorruptionError, VarveError } from '../../base/errors.ts';
 import { formatLsn, type Lsn } from '../../base/lsn.ts';
 import type { RelationLocator } from '../../postgres/files/relation-locator.ts';
 import type { SlruName } from '../../postgres/files/slru.ts';
@@ -53,10 +53,10 @@ export class TimelineReads {
    */
   async at(lsn: Lsn, context: ReadContext): Promise<TimelineReader> {
     const timeline = this.#timeline;
-    this.#checkPromised(lsn);
+    this.checkPromised(lsn);
     await waitForLsn(timeline, lsn, timeline.settings.lsnWaitMs, context.signal);
     // It may have been collected while we waited.
-    this.#checkPromised(lsn);
+    this.checkPromised(lsn);
     return new TimelineReader(timeline, timeline.pageReader, context);
   }
 
@@ -76,6 +76,16 @@ export class TimelineReads {
   async pages(requests: readonly PageRequest[], context: ReadContext): Promise<void> {
     const timeline = this.#timeline;
     using _pass = timeline.enter();
+    try {
+      await this.#pages(requests, context);
+    } catch (error) {
+      const lsns = requests.map(({ lsn }) => lsn);
+      throw this.#noteFailure(error, lsns);
+    }
+  }
+
+  async #pages(requests: readonly PageRequest[], context: ReadContext): Promise<void> {
+    const timeline = this.#timeline;
     let lowest = Number.MAX_SAFE_INTEGER;
     let highest = 0;
     for (const { lsn } of requests) {
@@ -128,7 +138,15 @@ export class TimelineReads {
     lsn: Lsn,
     context: ReadContext,
   ): Promise<Uint8Array | undefined> {
-    using _pass = this.#timeline.enter();
+    return await this.#count(lsn, () => this.#slruSegment(slru, segment, lsn, context));
+  }
+
+  async #slruSegment(
+    slru: SlruName,
+    segment: number,
+    lsn: Lsn,
+    context: ReadContext,
+  ): Promise<Uint8Array | undefined> {
     const reader = await this.at(lsn, context);
     const value = await reader.readValue(slruSegmentKey(slru, segment), lsn);
     if (value === undefined) return undefined;
@@ -141,46 +159,67 @@ export class TimelineReads {
         target: new Page(bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)),
       })),
     );
-    this.#checkPromised(lsn);
+    this.checkPromised(lsn);
     return bytes;
   }
 
   /** What is stored under a key that is no page's; undefined where it does not exist. */
   async value(key: Key, lsn: Lsn, context: ReadContext): Promise<Uint8Array | undefined> {
-    using _pass = this.#timeline.enter();
-    const value = await (await this.at(lsn, context)).readValue(key, lsn);
-    this.#checkPromised(lsn);
-    return value;
+    return await this.#count(lsn, async () => (await this.at(lsn, context)).readValue(key, lsn));
   }
 
   /** As scanKeys. */
   async scan(range: KeyRange, lsn: Lsn, context: ReadContext): Promise<ScannedValue[]> {
-    using _pass = this.#timeline.enter();
-    const values = await (await this.at(lsn, context)).scan(range, lsn);
-    this.#checkPromised(lsn);
-    return values;
+    return await this.#count(lsn, async () => (await this.at(lsn, context)).scan(range, lsn));
   }
 
   /** @param timeMicros microseconds since 2000-01-01 UTC. See findLsnByTimestamp */
   async lsnByTimestamp(timeMicros: bigint, context: ReadContext): Promise<TimestampFinding> {
-    const timeline = this.#timeline;
-    using _pass = timeline.enter();
-    const last = timeline.lastRecordLsn;
-    const reader = await this.at(last, context);
-    return await findLsnByTimestamp(timeMicros, this.#lowestLsn, last, (lsn) => commitTimeAt(reader, lsn));
+    const last = this.#timeline.lastRecordLsn;
+    return await this.#count(last, async () => {
+      const reader = await this.at(last, context);
+      return findLsnByTimestamp(timeMicros, this.#lowestLsn, last, (lsn) => commitTimeAt(reader, lsn));
+    });
   }
 
   /** When the last commit at or below an LSN was: microseconds since 2000; undefined where there is none. */
   async timestampOfLsn(lsn: Lsn, context: ReadContext): Promise<bigint | undefined> {
-    using _pass = this.#timeline.enter();
-    return await commitTimeAt(await this.at(lsn, context), lsn);
+    return await this.#count(lsn, async () => commitTimeAt(await this.at(lsn, context), lsn));
   }
 
   /** The last record that ends at or below an LSN; undefined where the history has none. */
   async recordBefore(lsn: Lsn, context: ReadContext): Promise<RecordPosition | undefined> {
+    return await this.#count(lsn, async () => {
+      await this.at(lsn, context);
+      return findRecordBefore(this.#timeline, lsn, context);
+    });
+  }
+
+  /** Reads, in the timeline's gate, and counts it where it fails. */
+  async #count<Result>(lsn: Lsn, read: () => Promise<Result>): Promise<Result> {
     using _pass = this.#timeline.enter();
-    await this.at(lsn, context);
-    return await findRecordBefore(this.#timeline, lsn, context);
+    try {
+      const result = await read();
+      // It may have been collected while it was read.
+      this.checkPromised(lsn);
+      return result;
+    } catch (error) {
+      throw this.#noteFailure(error, [lsn]);
+    }
+  }
+
+  /** What has been collected while it was read may look damaged, and is not: who asks for it is told so. */
+  #noteFailure(error: unknown, lsns: readonly number[]): unknown {
+    let reason = error;
+    if (error instanceof CorruptionError) {
+      try {
+        for (const lsn of lsns) this.checkPromised(lsn);
+      } catch (refusal) {
+        reason = refusal;
+      }
+    }
+    this.#timeline.doors.metrics.noteReadError(reason);
+    return reason;
   }
 
   get #lowestLsn(): number {
@@ -190,11 +229,14 @@ export class TimelineReads {
 
   #checkAllPromised(requests: readonly PageRequest[], lowest: number): void {
     if (lowest >= this.#timeline.gcCutoffLsn && lowest >= this.#timeline.initialLsn) return;
-    for (const { lsn } of requests) this.#checkPromised(lsn);
+    for (const { lsn } of requests) this.checkPromised(lsn);
   }
 
-  /** Before a read, and after it: what was removed meanwhile could have made it wrong. */
-  #checkPromised(lsn: number): void {
+  /**
+   * Before a read, and after it: what was removed meanwhile could have made it wrong.
+   * @throws VarveError ‘precondition’ / LSN_BELOW_CUTOFF
+   */
+  checkPromised(lsn: number): void {
     const { gcCutoffLsn, initialLsn, timelineId } = this.#timeline;
     if (lsn >= gcCutoffLsn && lsn >= initialLsn) return;
     if (this.#timeline.isRetained(lsn as Lsn)) return;
@@ -226,7 +268,10 @@ export async function waitForLsn(
 ): Promise<void> {
   let wanted = lsn;
   for (let at: Timeline | undefined = timeline; at !== undefined; at = at.ancestorTimeline) {
-    if (at.lastRecordLsn < wanted) await at.lsns.wait(wanted, timeoutMs, signal);
+    // An ancestor goes on when the timeline ends.
+    const either =
+      at === timeline || at.lastRecordLsn >= wanted ? signal : AbortSignal.any([signal, timeline.signal]);
+    if (at.lastRecordLsn < wanted) await at.lsns.wait(wanted, timeoutMs, either);
     wanted = Math.min(wanted, at.ancestor?.lsn ?? wanted);
   }
 }
@@ -264,7 +309,10 @@ async function findRecordBefore(
   for (let stretch = stretchOf(lsn); stretch >= lowest; stretch--) {
     const value = await reader.readValue(recordPositionsKey(stretch), head);
     if (value === undefined) continue;
-    const found = decodeRecordPositions(stretch, value).findLast((position) => position.endLsn <= lsn);
+    // Of the ancestor's records it may lack the last ones before the branch point, whose list came later than they.
+    const found = decodeRecordPositions(stretch, value).findLast(
+      ({ endLsn }) => endLsn <= lsn && endLsn > (timeline.ancestor?.lsn ?? 0),
+    );
     if (found !== undefined) return found;
   }
   const { ancestorTimeline, ancestor } = timeline;

@@ -17,8 +17,10 @@ import { OpenLayer } from '../layers/open-layer.ts';
 import { PageCache } from '../layers/page-cache.ts';
 import type { TaskKind } from '../layers/read-context.ts';
 import { Stems } from '../layers/stems.ts';
+import type { TimelineReading } from '../metrics.ts';
 import { LsnQueue } from '../read/lsn-queue.ts';
 import { PageReader } from '../read/page-reader.ts';
+import { PatientReader } from '../read/patient-reader.ts';
 import type { Ancestor, ReadableTimeline } from '../read/readable-timeline.ts';
 import { TimelineReader } from '../read/timeline-reader.ts';
 import { type RemoteStart, RemoteTimeline } from '../remote/remote-timeline.ts';
@@ -101,6 +103,7 @@ export class Timeline implements ReadableTimeline {
   #diskConsistentLsn: Lsn;
   #gcCutoffLsn: Lsn;
   #poisonedRecords = 0;
+  #ingestStop: VarveError | undefined;
   /** Those who wait for a frozen layer to become a file. */
   #flushWaiters: (() => void)[] = [];
   /** Below the cutoff, these are promised: where timelines branch off, and what somebody has a lease of. */
@@ -140,6 +143,7 @@ export class Timeline implements ReadableTimeline {
       directory: options.directory,
       blocks: doors.blocks,
       fetch: (layer, path) => this.remote.downloadLayer(toIndexLayer(layer), path, this.#ending.signal),
+      onMissing: (path) => this.#noteMissing(path),
     };
     for (const layer of layers.values()) this.layers.insert(this.#makeLayer(layer, options.localLayers));
     this.pageReader = new PageReader(this);
@@ -187,9 +191,59 @@ export class Timeline implements ReadableTimeline {
     return this.#poisonedRecords;
   }
 
+  /**
+   * Why no WAL is taken in any more: a record could not be taken in and names no page that could be poisoned, or what is
+   * stored is damaged where ingest has to know it. Reads up to the last record go on. undefined: WAL is taken in.
+   */
+  get ingestStop(): VarveError | undefined {
+    return this.#ingestStop;
+  }
+
   /** Frozen layers that are not files yet. */
   get frozenLayers(): number {
     return this.#frozen.length;
+  }
+
+  /** What has been taken in and is in no layer file yet: by what still takes values, and what does not. */
+  get memoryLayerBytes(): { readonly open: number; readonly frozen: number } {
+    const frozen = this.#frozen.reduce((sum, { layer }) => sum + layer.fileBytes, 0);
+    return { open: this.#open?.fileBytes ?? 0, frozen };
+  }
+
+  /** What the metrics show of it. Looks at all layers. */
+  read(): TimelineReading {
+    const { open, frozen } = this.memoryLayerBytes;
+    const sums = { level0: noLayers(), delta: noLayers(), image: noLayers() };
+    const level0 = new Set(this.layers.level0);
+    let residentBytes = 0;
+    for (const layer of this.layers) {
+      const sum = sums[level0.has(layer) ? 'level0' : layer.kind];
+      sum.count++;
+      sum.bytes += layer.sizeBytes;
+      if (layer.isLocal) residentBytes += layer.sizeBytes;
+    }
+    return {
+      tenantId: this.tenantId,
+      timelineId: this.timelineId,
+      lastRecordLsn: this.lastRecordLsn,
+      diskConsistentLsn: this.#diskConsistentLsn,
+      projectedRemoteConsistentLsn: this.remote.projectedRemoteConsistentLsn,
+      visibleRemoteConsistentLsn: this.remote.visibleRemoteConsistentLsn,
+      gcCutoffLsn: this.#gcCutoffLsn,
+      layers: [
+        { level: 'open', kind: 'delta', count: this.#open === undefined ? 0 : 1, bytes: open },
+        { level: 'frozen', kind: 'delta', count: this.#frozen.length, bytes: frozen },
+        { level: 'l0', kind: 'delta', ...sums.level0 },
+        { level: 'l1', kind: 'delta', ...sums.delta },
+        { level: 'l1', kind: 'image', ...sums.image },
+      ],
+      residentBytes,
+      remoteBytes: sums.level0.bytes + sums.delta.bytes + sums.image.bytes,
+      layersWaiting: this.remote.waitingLayers,
+      poisonedRecords: this.#poisonedRecords,
+      isIngestStopped: this.#ingestStop !== undefined,
+      isStale: this.remote.isStale,
+    };
   }
 
   /** Whether an LSN below the cutoff can be read all the same. */
@@ -211,6 +265,13 @@ export class Timeline implements ReadableTimeline {
     return new TimelineReader(this, this.pageReader, { task, signal: this.#ending.signal });
   }
 
+  /** As readerFor, for ingest, which cannot go on without an answer: what is not available is waited for. */
+  readerForIngest(): TimelineReader {
+    const { clock, random, metrics } = this.doors;
+    const doors = { clock, random, log: this.log, onFailure: (error: Error) => metrics.noteReadError(error) };
+    return new PatientReader(doors, this, this.pageReader, { task: 'ingest', signal: this.#ending.signal });
+  }
+
   checkPositions(): void {
     const positions = this.allPositions;
     // A timeline that has no index yet has nothing that is remotely consistent.
@@ -222,17 +283,15 @@ export class Timeline implements ReadableTimeline {
   }
 
   /**
-   * The layer into which the next batch goes. Waits while there is no room: too many frozen layers, or uploads too far
-   * behind.
+   * The layer into which the next batch goes. Waits while there is no room: too many frozen layers, uploads too far
+   * behind, or no file can be made.
    * @param endLsn above all LSNs of the batch
    * @throws VarveError ‘cancelled’
    */
   async beginBatch(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
     if (this.#isInBatch) throw new AssertionError('two batches at a time');
     if (this.#open !== undefined && this.#isFull(this.#open, endLsn, lengthBytes)) this.#freezeNow();
-    while (this.#open === undefined && this.#frozen.length >= this.settings.frozenLayersMax) {
-      await this.#nextFlush();
-    }
+    if (this.#open === undefined) await this.#waitForRoom();
     throwIfCancelled(this.signal);
     this.#open ??= await this.#createOpenLayer();
     this.#isInBatch = true;
@@ -255,7 +314,22 @@ export class Timeline implements ReadableTimeline {
 
   notePoison(lsn: Lsn, error: unknown): void {
     this.#poisonedRecords++;
+    this.doors.metrics.poisonedRecords.increment();
     this.log.error('A record could not be taken in: pages that it changes cannot be read', { lsn, error });
+  }
+
+  /** No WAL is taken in from now on. Who waits for a later LSN is told why. */
+  stopIngest(error: VarveError): void {
+    this.#ingestStop = error;
+    this.log.error('No more WAL is taken in', { lsn: this.lastRecordLsn, error });
+    if (!this.signal.aborted) this.lsns.fail(error);
+  }
+
+  /** It is tried again. */
+  resumeIngest(): void {
+    if (this.#ingestStop === undefined || this.signal.aborted) return;
+    this.#ingestStop = undefined;
+    this.lsns.recover();
   }
 
   /** What has been taken in so far goes into a layer file. Resolves when it is one. @throws VarveError ‘cancelled’ */
@@ -333,7 +407,32 @@ export class Timeline implements ReadableTimeline {
     );
   }
 
+  async #waitForRoom(): Promise<void> {
+    const { clock, metrics } = this.doors;
+    const isCrowded = (): boolean => this.#frozen.length >= this.settings.frozenLayersMax;
+    while (isCrowded() || this.remote.isBehind) {
+      if (isCrowded()) await metrics.measure(clock, 'layer flush delay', () => this.#nextFlush());
+      else await metrics.measure(clock, 'upload delay', () => this.remote.whenCaughtUp(this.signal));
+    }
+  }
+
+  /** Tries until it works: a full disk passes. @throws VarveError ‘cancelled’ */
   async #createOpenLayer(): Promise<OpenLayer> {
+    const retryDelay = new RetryDelay(RETRY_TIMING, this.doors.random);
+    for (;;) {
+      try {
+        return await this.#tryCreateOpenLayer();
+      } catch (error) {
+        if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+        throwIfCancelled(this.signal);
+        this.log.warn('The file for what is taken in could not be made and will be tried again', { error });
+        await pause(this.doors.clock, retryDelay.nextMs(), this.signal);
+        throwIfCancelled(this.signal);
+      }
+    }
+  }
+
+  async #tryCreateOpenLayer(): Promise<OpenLayer> {
     const pass = this.#gate.enter();
     try {
       const layer = await OpenLayer.create({
@@ -349,7 +448,9 @@ export class Timeline implements ReadableTimeline {
         retryDelay: new RetryDelay(RETRY_TIMING, this.doors.random),
         log: this.log,
       });
-      this.#openTimer = this.doors.clock.setTimer(this.settings.openLayerAgeMs, () => this.freeze());
+      if (!this.signal.aborted) {
+        this.#openTimer = this.doors.clock.setTimer(this.settings.openLayerAgeMs, () => this.freeze());
+      }
       this.memoryLayers = [layer, ...this.memoryLayers];
       return layer;
     } catch (error) {
@@ -365,6 +466,12 @@ export class Timeline implements ReadableTimeline {
     this.#open = undefined;
     this.#openTimer?.cancel();
     layer.freeze((this.lastRecordLsn + 1) as Lsn);
+    if (layer.lsnEnd <= layer.lsnStart) {
+      // Nothing of it has ever been published: WAL that was appended to it was damaged from its first record on.
+      this.memoryLayers = this.memoryLayers.filter((other) => other !== layer);
+      this.#tasks.run(() => this.#removeOpenLayer(layer));
+      return;
+    }
     this.#frozen.push({ layer, previousRecordLsn: this.previousRecordLsn });
     if (!this.#isFlushing) this.#tasks.run(() => this.#flushAll());
   }
@@ -374,7 +481,8 @@ export class Timeline implements ReadableTimeline {
     const retryDelay = new RetryDelay(RETRY_TIMING, this.doors.random);
     while (this.#frozen.length > 0 && !this.signal.aborted) {
       try {
-        await this.#flushOldest(this.#frozen[0] as FrozenLayer);
+        const oldest = this.#frozen[0] as FrozenLayer;
+        await this.doors.metrics.measure(this.doors.clock, 'layer flush', () => this.#flushOldest(oldest));
         retryDelay.reset();
       } catch (error) {
         if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
@@ -429,6 +537,11 @@ export class Timeline implements ReadableTimeline {
     throwIfCancelled(this.signal);
   }
 
+  #noteMissing(path: string): void {
+    this.doors.metrics.refetchedLayers.increment();
+    this.log.error('A layer file is gone from the disk and is fetched again', { file: path });
+  }
+
   #wakeFlushWaiters(): void {
     for (const resolve of this.#flushWaiters.splice(0)) resolve();
   }
@@ -447,7 +560,10 @@ export class Timeline implements ReadableTimeline {
   }
 
   async #removeOpenLayer(layer: OpenLayer): Promise<void> {
-    await this.#tidy(`the open layer ${layer.path}`, () => layer.remove());
+    await this.#tidy(`the open layer ${layer.path}`, async () => {
+      await layer.finishWriting();
+      await layer.remove();
+    });
   }
 
   /** What fails here is done at the next start. */
@@ -461,6 +577,8 @@ export class Timeline implements ReadableTimeline {
     }
   }
 }
+
+const noLayers = (): { count: number; bytes: number } => ({ count: 0, bytes: 0 });
 
 function ancestorOf(head: IndexHead, timeline: Timeline | undefined): Ancestor | undefined {
   if (head.ancestor === undefined) return undefined;

@@ -2,6 +2,7 @@ import { VarveError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { TaskSet } from '../../base/task-set.ts';
 import { pause, RetryDelay } from '../../io/retry-delay.ts';
+import type { StorageOperation } from '../metrics.ts';
 import { gcCutoff, type LsnLease, type PromisedReads } from '../upkeep/gc-cutoff.ts';
 import type { Timeline } from './timeline.ts';
 import { hasReached, type TimelineReads } from './timeline-reads.ts';
@@ -31,6 +32,7 @@ export class UpkeepLoop {
   #isRunning = false;
   #isWanted = false;
   #isStarted = false;
+  #isHistoryHeld = false;
   /** One at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -48,8 +50,18 @@ export class UpkeepLoop {
     this.trigger();
   }
 
-  /** Keeps `lsn` readable. To be called before anything relies on it, and checked afterwards that it still is readable. */
+  /**
+   * Keeps `lsn` readable, which it still is.
+   * @throws VarveError ‘precondition’ / LSN_BELOW_CUTOFF
+   */
   retain(lsn: Lsn): Retention {
+    // In the same step: what is retained counts as promised from then on, whatever has become of it before.
+    this.#reads.checkPromised(lsn);
+    return this.retainBranchPoint(lsn);
+  }
+
+  /** As `retain`, of an LSN that has been retained for as long as the branch is there, or is so by somebody else now. */
+  retainBranchPoint(lsn: Lsn): Retention {
     this.#retained.set(lsn, (this.#retained.get(lsn) ?? 0) + 1);
     let isReleased = false;
     return {
@@ -63,11 +75,22 @@ export class UpkeepLoop {
     };
   }
 
-  /** Keeps `lsn` readable until a moment, in milliseconds since 1970. */
+  /** From now on no history is removed: somebody may need it of whom nobody knows from where on. */
+  holdHistory(): void {
+    this.#isHistoryHeld = true;
+  }
+
+  /**
+   * Keeps `lsn` readable until a moment, in milliseconds since 1970, or until a later one that somebody else has asked for.
+   * @throws VarveError ‘precondition’ / LSN_BELOW_CUTOFF
+   */
   lease(lsn: Lsn, validUntilMs: number): void {
+    this.#reads.checkPromised(lsn);
     const nowMs = this.#timeline.doors.clock.wallMs();
-    this.#leases = this.#leases.filter((lease) => lease.validUntilMs > nowMs && lease.lsn !== lsn);
-    this.#leases.push({ lsn, validUntilMs });
+    const valid = this.#leases.filter((lease) => lease.validUntilMs > nowMs);
+    const known = valid.find((lease) => lease.lsn === lsn)?.validUntilMs ?? 0;
+    this.#leases = valid.filter((lease) => lease.lsn !== lsn);
+    this.#leases.push({ lsn, validUntilMs: Math.max(known, validUntilMs) });
   }
 
   /** There may be something to do. */
@@ -79,26 +102,26 @@ export class UpkeepLoop {
 
   /** Merges level-0 layers now. @throws what it fails of */
   compact(): Promise<boolean> {
-    return this.#inTurn(() => this.#upkeep.compact());
+    return this.#inTurn('compact', () => this.#upkeep.compact());
   }
 
   /** @throws what it fails of */
   makeImages(): Promise<number> {
-    return this.#inTurn(() => this.#upkeep.makeImages());
+    return this.#inTurn('create images', () => this.#upkeep.makeImages());
   }
 
   /** Moves the cutoff to where the history window begins, and removes what nobody may read any more. */
   async collectGarbage(): Promise<number> {
-    if (!hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return 0;
+    if (this.#isHistoryHeld || !hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return 0;
     const historyStart = await this.#historyStart();
-    return this.#inTurn(() => this.#upkeep.collectGarbage(this.#promised(historyStart)));
+    return this.#inTurn('gc', () => this.#upkeep.collectGarbage(this.#promised(historyStart)));
   }
 
   /** @throws what it fails of */
   async rewriteBottom(): Promise<boolean> {
-    if (!hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return false;
+    if (this.#isHistoryHeld || !hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return false;
     const historyStart = await this.#historyStart();
-    return this.#inTurn(() => this.#upkeep.rewriteBottom(this.#promised(historyStart)));
+    return this.#inTurn('rewrite bottom', () => this.#upkeep.rewriteBottom(this.#promised(historyStart)));
   }
 
   /** Resolves when there is nothing to tidy up for now. */
@@ -133,15 +156,29 @@ export class UpkeepLoop {
     this.#isRunning = false;
   }
 
+  /** What fails keeps nothing else from being done. @throws the first that failed */
   async #tidyUp(): Promise<void> {
-    while (await this.compact());
-    await this.makeImages();
-    await this.collectGarbage();
-    while (await this.rewriteBottom());
+    const steps = [
+      () => this.compact(),
+      () => this.makeImages().then(() => false),
+      () => this.collectGarbage().then(() => false),
+      () => this.rewriteBottom(),
+    ];
+    const errors: unknown[] = [];
+    for (const step of steps) {
+      try {
+        while (await step());
+      } catch (error) {
+        if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+        errors.push(error);
+        if (this.#timeline.signal.aborted) break;
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 
   /** Does one thing at a time for this timeline, and as many for all timelines as the limiter allows. */
-  async #inTurn<Result>(action: () => Promise<Result>): Promise<Result> {
+  async #inTurn<Result>(operation: StorageOperation, action: () => Promise<Result>): Promise<Result> {
     const before = this.#turn;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = promise;
@@ -150,7 +187,7 @@ export class UpkeepLoop {
       const { signal, doors } = this.#timeline;
       return await doors.background.run(signal, async () => {
         using _pass = this.#timeline.enter();
-        return await action();
+        return await doors.metrics.measure(doors.clock, operation, action);
       });
     } finally {
       resolve();

@@ -15,7 +15,7 @@ import { toIndexLayer } from '../remote/timeline-index.ts';
 import type { PromisedReads } from '../upkeep/gc-cutoff.ts';
 import type { LayerInput } from '../upkeep/layer-inputs.ts';
 import type { OutputTarget } from '../upkeep/layer-outputs.ts';
-import { type Liveness, makeLiveness } from '../upkeep/liveness.ts';
+import { joinPages, type Liveness, type LivePages, makeLiveness } from '../upkeep/liveness.ts';
 import { pickBottom } from '../upkeep/pick-bottom.ts';
 import { pickCompaction } from '../upkeep/pick-compaction.ts';
 import { pickGarbage } from '../upkeep/pick-garbage.ts';
@@ -76,7 +76,7 @@ export class TimelineUpkeep {
     );
     const [first] = tasks;
     if (first === undefined) return 0;
-    const liveness = await this.#liveness(first.lsn);
+    const liveness = await this.#liveness([first.lsn]);
     for (const task of tasks) await this.#makeImagesOf(task, liveness);
     return tasks.length;
   }
@@ -109,6 +109,7 @@ export class TimelineUpkeep {
   async rewriteBottom(promised: PromisedReads): Promise<boolean> {
     const timeline = this.#timeline;
     if (!this.#areAncestorsWritten()) return false;
+    timeline.advanceGcCutoff(promised.cutoff);
     const plan = await this.#decide(() =>
       pickBottom(timeline.layers, { deltaThreshold: timeline.settings.bottomThreshold }, promised),
     );
@@ -117,7 +118,11 @@ export class TimelineUpkeep {
     const below = this.#layersBelow(keys);
     using _holds = await this.#hold([...inputs, ...below.map(({ layer }) => layer as TimelineLayer)]);
     const liveness: Liveness[] = [];
-    for (const lsn of [...retainedLsns, cutoff]) liveness.push(await this.#liveness(lsn));
+    for (const lsn of retainedLsns) liveness.push(await this.#liveness([lsn]));
+    // The plan's cutoff may be below the promised one, and what existed there be forgotten. All that is promised from there
+    // on may need what is kept as of it.
+    const above = promised.retainedLsns.filter((lsn) => lsn >= cutoff);
+    liveness.push(await this.#liveness([...above, promised.cutoff]));
     const { layers, failedKeys } = await timeline.doors.workers.run(
       'rewriteBottom',
       {
@@ -166,29 +171,26 @@ export class TimelineUpkeep {
     return record === undefined ? 0 : stretchOf(record.startLsn);
   }
 
-  /** What existed at an LSN, and is still wanted. */
-  async #liveness(lsn: Lsn): Promise<Liveness> {
+  /** What existed at any of these LSNs, and is still wanted. */
+  async #liveness(lsns: readonly Lsn[]): Promise<Liveness> {
     const reader = this.#timeline.readerFor('compaction');
-    const relations = await reader.scan(kindRange(KIND_RELATION_SIZE), lsn);
-    const segments = await reader.scan(kindRange(KIND_SLRU_SEGMENT), lsn);
-    const pages = [
-      ...relations.map(({ key, bytes }) => ({
-        firstKey: { ...key, kind: KIND_RELATION_BLOCK },
-        blocks: decodeSize(bytes),
-      })),
-      ...segments.map(({ key, bytes }) => ({
-        firstKey: { ...key, kind: KIND_SLRU_BLOCK, field3: 1 },
-        blocks: decodeSize(bytes),
-      })),
-    ];
-    return makeLiveness(pages, await this.#firstStretch());
+    const pages: LivePages[] = [];
+    for (const lsn of lsns) {
+      for (const { key, bytes } of await reader.scan(kindRange(KIND_RELATION_SIZE), lsn)) {
+        pages.push({ firstKey: { ...key, kind: KIND_RELATION_BLOCK }, blocks: decodeSize(bytes) });
+      }
+      for (const { key, bytes } of await reader.scan(kindRange(KIND_SLRU_SEGMENT), lsn)) {
+        pages.push({ firstKey: { ...key, kind: KIND_SLRU_BLOCK, field3: 1 }, blocks: decodeSize(bytes) });
+      }
+    }
+    return makeLiveness(lsns.length > 1 ? joinPages(pages) : pages, await this.#firstStretch());
   }
 
   /** Keeps layers from being removed, and sees to it that their files are here. */
   async #hold(layers: readonly TimelineLayer[]): Promise<DisposableStack> {
     using holds = new DisposableStack();
     for (const layer of layers) holds.use(layer.hold());
-    for (const layer of layers) await layer.makeLocal();
+    for (const layer of layers) await layer.makeSurelyLocal();
     return holds.move();
   }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Lsn } from '../../base/lsn.ts';
+import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 import { type CutoffInputs, gcCutoff } from './gc-cutoff.ts';
 
 const lsn = (value: number): Lsn => value as Lsn;
@@ -33,6 +33,10 @@ describe('the cutoff', () => {
     expect(cutoff({ horizonBytes: 950 })).toBe(100);
     expect(cutoff({ horizonBytes: 5000 })).toBe(100);
     expect(() => cutoff({ previousCutoff: lsn(901) })).toThrow('above what is remotely consistent');
+  });
+
+  test('not at all before anything of a new timeline has been validated', () => {
+    expect(cutoff({ remoteConsistentVisible: INVALID_LSN, horizonBytes: 0 })).toBe(100);
   });
 
   test('not at all while the age of nothing is known', () => {

@@ -1,5 +1,5 @@
 import { AssertionError } from '../../base/errors.ts';
-import type { Lsn } from '../../base/lsn.ts';
+import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 
 /** Somebody reads at exactly this LSN, and says so again before the time is over. */
 export interface LsnLease {
@@ -11,7 +11,10 @@ export interface LsnLease {
 export interface CutoffInputs {
   readonly previousCutoff: Lsn;
   readonly lastRecordLsn: Lsn;
-  /** What safekeepers have been told: what is above it exists perhaps nowhere but here. */
+  /**
+   * What safekeepers have been told: what is above it exists perhaps nowhere but here. INVALID_LSN as long as no index of
+   * the timeline has been validated.
+   */
   readonly remoteConsistentVisible: Lsn;
   /** Where the timeline was when its history window began; undefined when that is not known (yet). */
   readonly lsnAtHistoryStart: Lsn | undefined;
@@ -40,7 +43,8 @@ export interface PromisedReads {
  */
 export function gcCutoff(inputs: CutoffInputs): PromisedReads {
   const { previousCutoff, lastRecordLsn, remoteConsistentVisible, lsnAtHistoryStart, horizonBytes } = inputs;
-  if (previousCutoff > remoteConsistentVisible) {
+  // A timeline begins with a cutoff, before anything of it has been validated.
+  if (previousCutoff > remoteConsistentVisible && remoteConsistentVisible !== INVALID_LSN) {
     throw new AssertionError('the cutoff is above what is remotely consistent', { lsn: previousCutoff });
   }
   const byAge = lsnAtHistoryStart ?? previousCutoff;

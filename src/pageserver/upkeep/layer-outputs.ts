@@ -1,4 +1,4 @@
-import { AssertionError } from '../../base/errors.ts';
+import { AssertionError, VarveError } from '../../base/errors.ts';
 import type { TenantId, TimelineId } from '../../base/ids.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import type { Files } from '../../io/files.ts';
@@ -96,12 +96,17 @@ export class LayerOutputs implements AsyncDisposable {
     return this.#layers;
   }
 
+  /** What cannot be removed is removed when the tenant is next loaded: the error that ended the job says what is wrong. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer?.abort();
+    await this.#writer?.[Symbol.asyncDispose]();
     this.#writer = undefined;
     if (this.#isKept) return;
     for (const layer of this.#layers.splice(0)) {
-      await this.#files.remove(`${this.#target.directory}/${formatLayerFileName(layer)}`);
+      try {
+        await this.#files.remove(`${this.#target.directory}/${formatLayerFileName(layer)}`);
+      } catch (error) {
+        if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+      }
     }
   }
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { compareKeys, KEY_BYTES, type Key, writeKey } from '../keyspace/key.ts';
 import { databaseKey, relationBlockKey, slruBlockKey } from '../keyspace/keys.ts';
-import { LivenessSweep, makeLiveness } from './liveness.ts';
+import { joinPages, LivenessSweep, makeLiveness } from './liveness.ts';
 
 const relation = (number: number) => ({ tablespace: 1663, database: 5, relation: number });
 
@@ -59,4 +59,16 @@ test('what is not in the order of keys is a bug', () => {
       { firstKey, blocks: 1 },
     ]),
   ).toThrow(/order of keys/);
+});
+
+test('of what existed at several LSNs the longest counts', () => {
+  const of = (number: number, blocks: number) => ({
+    firstKey: relationBlockKey(relation(number), 0, 0),
+    blocks,
+  });
+  expect(joinPages([of(1, 3), of(2, 1), of(1, 5), of(3, 2), of(1, 4)])).toEqual([
+    of(1, 5),
+    of(2, 1),
+    of(3, 2),
+  ]);
 });

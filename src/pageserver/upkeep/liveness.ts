@@ -1,5 +1,13 @@
 import { AssertionError } from '../../base/errors.ts';
-import { compareEncodedKeys, KEY_BYTES, type Key, readKey, writeKey } from '../keyspace/key.ts';
+import {
+  compareEncodedKeys,
+  compareKeys,
+  equalKeys,
+  KEY_BYTES,
+  type Key,
+  readKey,
+  writeKey,
+} from '../keyspace/key.ts';
 import { KIND_RECORD_POSITIONS, KIND_RELATION_BLOCK, KIND_SLRU_BLOCK } from '../keyspace/keys.ts';
 import { stretchOfKey } from '../layers/record-positions.ts';
 
@@ -7,7 +15,7 @@ const INDEX_BYTES = 4;
 const STEM_BYTES: number = KEY_BYTES - INDEX_BYTES;
 
 /**
- * Which pages existed at an LSN: all below the number of blocks of a relation's fork, or of pages of an SLRU's segment,
+ * Which pages existed at an LSN, or at some of several: all below the number of blocks of a relation's fork, or of pages of an SLRU's segment,
  * that was not dropped. Plain data, for jobs. Values of other pages linger in older layers and must not be carried on.
  */
 export interface Liveness {
@@ -18,11 +26,26 @@ export interface Liveness {
   readonly firstStretch: number;
 }
 
-/** @param things in the order of their keys: the first block's, and how many there are */
-export function makeLiveness(
-  things: readonly { readonly firstKey: Key; readonly blocks: number }[],
-  firstStretch = 0,
-): Liveness {
+/** A fork of a relation or a segment of an SLRU, by the key of its first block or page, and how many there are. */
+export interface LivePages {
+  readonly firstKey: Key;
+  readonly blocks: number;
+}
+
+/** Of what is there several times, as of several LSNs, the longest; in the order of keys. */
+export function joinPages(pages: readonly LivePages[]): LivePages[] {
+  const sorted = pages.toSorted((left, right) => compareKeys(left.firstKey, right.firstKey));
+  const joined: LivePages[] = [];
+  for (const page of sorted) {
+    const last = joined.at(-1);
+    if (last === undefined || !equalKeys(last.firstKey, page.firstKey)) joined.push(page);
+    else if (page.blocks > last.blocks) joined[joined.length - 1] = page;
+  }
+  return joined;
+}
+
+/** @param things in the order of their keys */
+export function makeLiveness(things: readonly LivePages[], firstStretch = 0): Liveness {
   const firstKeys = new Uint8Array(things.length * KEY_BYTES);
   const view = new DataView(firstKeys.buffer);
   const blockCounts = new Uint32Array(things.length);

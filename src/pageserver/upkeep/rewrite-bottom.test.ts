@@ -127,6 +127,22 @@ test('a page that cannot be made keeps its whole history, and the others are rew
   ]);
 });
 
+test('what is left of a page whose base was garbage stays, and is no failure', async () => {
+  const values = [patchRecord(block(0), 0x1010, 100, Uint8Array.of(1)), imageRecord(block(1), 0x1020, 9)];
+  const { read, failedKeys } = await rewrite(
+    new UpkeepWorld(),
+    [],
+    [deltaOf(values, ALL_KEYS, 0x1000, 0x2000)],
+    {
+      cutoff: toLsn(0x1fff),
+      retainedLsns: [],
+      liveness: [makeLiveness([{ firstKey: block(0), blocks: 2 }])],
+    },
+  );
+  expect(failedKeys).toEqual([]);
+  expect(read.flatMap((layer) => layer.values)).toEqual(values);
+});
+
 test('what an image layer of an ancestor hides is not gone back to', async () => {
   const below = [
     deltaOf([imageRecord(block(0), 0x500, 1)], ALL_KEYS, 0x100, 0x600),
@@ -139,10 +155,12 @@ test('what an image layer of an ancestor hides is not gone back to', async () =>
     liveness: [makeLiveness([{ firstKey: block(0), blocks: 1 }])],
   };
   const own = [deltaOf(values, ALL_KEYS, 0x1000, 0x2000)];
-  const { failedKeys } = await rewrite(new UpkeepWorld(), below, own, rest);
-  expect(failedKeys.map(({ error }) => error.varve?.code)).toEqual(['PAGE_WITHOUT_BASE']);
+  const flagsOf = (layers: readonly ModelLayer[]) =>
+    layers.flatMap((layer) => layer.values.map(({ flags }) => flags));
+  const hidden = await rewrite(new UpkeepWorld(), below, own, rest);
+  expect(flagsOf(hidden.read)).toEqual(values.map(({ flags }) => flags));
   const seen = await rewrite(new UpkeepWorld(), below.slice(0, 1), own, rest);
-  expect(seen.failedKeys).toEqual([]);
+  expect(flagsOf(seen.read)).toEqual([VALUE_IMAGE]);
 });
 
 test('what did not exist leaves no trace in a root, and a mark where an ancestor had it', async () => {

@@ -26,7 +26,10 @@ export interface RewriteBottomInput extends PromisedReads {
   /** All layers of ancestors that hold what the keys were where the timeline begins. */
   readonly below: readonly LayerInput[];
   readonly keys: KeyRange;
-  /** What pages existed at each of the retained LSNs, and then at the cutoff. */
+  /**
+   * What pages existed at each of the retained LSNs, and then at any of those, from the cutoff on, that are promised: the
+   * cutoff itself need not be.
+   */
   readonly liveness: readonly Liveness[];
   readonly target: OutputTarget;
   readonly failureDirectory?: string;
@@ -34,7 +37,7 @@ export interface RewriteBottomInput extends PromisedReads {
 
 export interface RewriteBottomOutput {
   readonly layers: readonly LayerDescription[];
-  /** Of these all that there was has been kept. */
+  /** Of these all that there was has been kept, as of pages without a base, which need not be read. */
   readonly failedKeys: readonly FailedKey[];
 }
 
@@ -203,11 +206,18 @@ class KeyRewriter {
     return all;
   }
 
+  #hasBase(index: number): boolean {
+    for (let at = index; at >= 0; at--) if (isBase(this.#history.flagsOf(at))) return true;
+    return false;
+  }
+
   /** False: one of them cannot be made. */
   async #makePages(versions: readonly BottomVersion[]): Promise<boolean> {
     let count = 0;
     for (const { index, isImage } of versions) {
       if (!isImage) continue;
+      // A newer image, above what is rewritten, ends all promised reads, and its base is garbage that has been removed.
+      if (!this.#hasBase(index)) return false;
       if (!(await this.#maker.make(this.#key, this.#history, index))) return false;
       if (count === this.#pages.length) {
         const bytes = new Uint8Array(BLOCK_BYTES);

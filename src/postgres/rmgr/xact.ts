@@ -54,6 +54,18 @@ export const XACT_ASSIGNMENT_BYTES = 8;
 export const XACT_PREPARE_XID = 8;
 export const XACT_PREPARE_NSUBXACTS = 28;
 
+/** Whether the record says that its own transaction has ended, and nothing else. Then it has no body but the time. */
+export function isPlainTransactionEnd(record: DecodedRecord): boolean {
+  if (record.resourceManager !== RM_XACT || (record.info & XLOG_XACT_HAS_INFO) !== 0) return false;
+  const kind = record.info & XLOG_XACT_OPMASK;
+  return (
+    (kind === XLOG_XACT_COMMIT || kind === XLOG_XACT_ABORT) &&
+    record.mainDataLength === XACT_END_TIME_BYTES &&
+    record.blockCount === 0 &&
+    record.xid !== 0
+  );
+}
+
 /** How a transaction ended, with all parts that its record may have. */
 export interface TransactionEnd {
   /** Microseconds since 2000-01-01 UTC. */

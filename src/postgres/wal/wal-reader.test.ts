@@ -8,7 +8,7 @@ import { encodeRecord } from './record-writer.ts';
 import { WalReader } from './wal-reader.ts';
 import type { WalReaderOptions } from './wal-reader-options.ts';
 import { WalWriter, type WrittenRecord } from './wal-writer.ts';
-import { WalWorkspace } from './workspace.ts';
+import { DATA_START, WalWorkspace } from './workspace.ts';
 
 const MIB = 1024 * 1024;
 const workspace = new WalWorkspace();
@@ -44,6 +44,7 @@ function readAll(
     const end = Math.min(position + (sizes[turn % sizes.length] as number), wal.length);
     reader.feed(wal, position, end);
     while (reader.next()) {
+      expect((reader.recordOffset - DATA_START) % 8).toBe(0);
       reader.decode(record);
       seen.push({
         startLsn: reader.startLsn as Seen['startLsn'],

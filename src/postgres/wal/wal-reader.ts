@@ -227,9 +227,10 @@ export class WalReader {
     workspace.owner = this;
     this.#batchCount = 0;
     this.#batchIndex = 0;
+    // Where the last record's padding is still to come, it goes before the first aligned place.
     const padding = this.#walk - this.#arenaEnd;
-    this.#arenaEnd = DATA_START;
-    this.#walk = DATA_START + (padding > 0 ? padding : 0);
+    this.#walk = padding > 0 ? DATA_START + 8 : DATA_START;
+    this.#arenaEnd = padding > 0 ? this.#walk - padding : DATA_START;
     this.#rebase();
     try {
       while (
@@ -276,7 +277,8 @@ export class WalReader {
       this.#advance(length);
       if (this.#skipRemaining === 0) {
         const rest = this.#position % 8;
-        this.#walk = this.#arenaEnd + (rest === 0 ? 0 : 8 - rest);
+        this.#walk = this.#arenaEnd + (rest === 0 ? 0 : 8);
+        this.#arenaEnd += rest;
         this.#rebase();
       }
     } else if (this.#unfinished.length > 0) {

@@ -13,6 +13,8 @@ import {
   slruPageOf,
 } from '../../postgres/files/slru.ts';
 import type { Page } from '../../postgres/page/page.ts';
+import { XLOG_XACT_COMMIT, XLOG_XACT_OPMASK } from '../../postgres/rmgr/xact.ts';
+import type { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import type {
   CommitTimestampEffect,
   MultixactMembersEffect,
@@ -74,11 +76,24 @@ function setTransactionStatus(page: Page, effect: TransactionStatusEffect): void
   const status = effect.status === 'committed' ? TRANSACTION_STATUS_COMMITTED : TRANSACTION_STATUS_ABORTED;
   for (const xid of effect.xids) {
     checkPage(SLRUS.clog, xid, effect.page);
-    const index = xid % CLOG_XACTS_PER_PAGE;
-    const offset = index >>> 2;
-    const shift = (index & 3) * 2;
-    page.view.setUint8(offset, (page.view.getUint8(offset) & ~(3 << shift)) | (status << shift));
+    setStatusBits(page, xid, status);
   }
+}
+
+function setStatusBits(page: Page, xid: number, status: number): void {
+  const index = xid % CLOG_XACTS_PER_PAGE;
+  const offset = index >>> 2;
+  const shift = (index & 3) * 2;
+  page.view.setUint8(offset, (page.view.getUint8(offset) & ~(3 << shift)) | (status << shift));
+}
+
+/**
+ * What effectsOf and applySlruPageEffect do to the page of clog that has the record's transaction, for a record that
+ * isPlainTransactionEnd. A page has thousands of these, so nothing is allocated.
+ */
+export function applyPlainTransactionEnd(page: Page, record: DecodedRecord): void {
+  const isCommit = (record.info & XLOG_XACT_OPMASK) === XLOG_XACT_COMMIT;
+  setStatusBits(page, record.xid, isCommit ? TRANSACTION_STATUS_COMMITTED : TRANSACTION_STATUS_ABORTED);
 }
 
 /** TransactionIdSetCommitTs: time and origin of each. */

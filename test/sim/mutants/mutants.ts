@@ -1,19 +1,4 @@
-/** One change of a source file's text. */
-export interface Edit {
-  /** Below src/. */
-  readonly file: string;
-  /** Stands in the file once. */
-  readonly search: string;
-  readonly replacement: string;
-}
-
-/** A bug that somebody could have written, and that the simulation must find. */
-export interface Mutant {
-  readonly name: string;
-  readonly edits: readonly Edit[];
-  /** So many seeds from the first one on must do. */
-  readonly seedsMax: number;
-}
+import type { Mutant } from '../../support/mutants.ts';
 
 const one = (name: string, seedsMax: number, file: string, search: string, replacement: string): Mutant => ({
   name,

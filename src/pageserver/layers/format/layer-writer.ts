@@ -1,4 +1,4 @@
-import { AssertionError } from '../../../base/errors.ts';
+import { AssertionError, VarveError } from '../../../base/errors.ts';
 import type { Lsn } from '../../../base/lsn.ts';
 import type { Files, UpdatableFile } from '../../../io/files.ts';
 import { TEMPORARY_SUFFIX } from '../../../io/replace-file.ts';
@@ -194,7 +194,7 @@ export class LayerWriter implements AsyncDisposable {
     } catch (error) {
       this.#state = 'open';
       // What is left over is removed when the tenant is next loaded; the first error says what is wrong.
-      await this.abort().catch(() => undefined);
+      await this.abort().catch(ignoreFailure);
       throw error;
     }
   }
@@ -209,8 +209,9 @@ export class LayerWriter implements AsyncDisposable {
     await this.#options.files.remove(this.#path);
   }
 
+  /** As `abort`; what cannot be removed is left over, too, lest its error takes the place of the first one. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.abort();
+    await this.abort().catch(ignoreFailure);
   }
 
   #beginBlock(key: DataView, keyOffset: number, lsn: number, continues: boolean): void {
@@ -292,4 +293,8 @@ export class LayerWriter implements AsyncDisposable {
     const [last, next] = [readKey(this.#lastKey, 0), readKey(key, keyOffset)].map(formatKey);
     throw new AssertionError(`values out of order: ${next} after ${last} at ${this.#lastLsn}`, { lsn });
   }
+}
+
+function ignoreFailure(error: unknown): void {
+  if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
 }
