@@ -1,4 +1,3 @@
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { crc32cBulk } from '../../../base/crc32c-bulk.ts';
 import { AssertionError } from '../../../base/errors.ts';
 import {
@@ -11,15 +10,12 @@ import {
   FRAME_PAYLOAD_LENGTH,
   FRAME_RAW_LENGTH,
 } from './layout.ts';
+import { zstdPack, zstdUnpack } from './zstd.ts';
 
 export type Compression = 'zstd' | 'none';
 
-const ZSTD_LEVEL = 1;
 /** A compressed block must save at least its sixteenth, or reading it is not worth the trouble. */
 const GAIN_SHIFT = 4;
-const ZSTD_PARAMETERS = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL };
-/** zlib does not take less. */
-const CHUNK_BYTES_MIN = 64;
 
 /** A CRC begins with the block's place, so that a block that was written or read in another one is not believed. */
 const crcSeed = (position: number): number => position >>> 0;
@@ -27,10 +23,7 @@ const crcSeed = (position: number): number => position >>> 0;
 /** Returns the compressed form, where it is worth while. */
 function compress(raw: Uint8Array): Uint8Array | undefined {
   if (raw.length > COMPRESSED_RAW_BYTES_MAX) return undefined;
-  const packed = zstdCompressSync(raw, {
-    params: ZSTD_PARAMETERS,
-    chunkSize: Math.max(CHUNK_BYTES_MIN, raw.length),
-  });
+  const packed = zstdPack(raw);
   return packed.length <= raw.length - (raw.length >>> GAIN_SHIFT) ? packed : undefined;
 }
 
@@ -96,20 +89,11 @@ export function decodeStoredLength(
 }
 
 function decompress(payload: Uint8Array, rawLength: number, position: number, file: string): Uint8Array {
-  let unpacked: Uint8Array;
   try {
-    unpacked = zstdDecompressSync(payload, {
-      maxOutputLength: Math.max(1, rawLength),
-      chunkSize: Math.max(CHUNK_BYTES_MIN, rawLength),
-    });
+    return zstdUnpack(payload, rawLength);
   } catch (error) {
     throw badLayer(file, position, `a block cannot be decompressed: ${(error as Error).message}`);
   }
-  if (unpacked.length !== rawLength) {
-    throw badLayer(file, position, `a block has ${unpacked.length} bytes instead of ${rawLength}`);
-  }
-  // zlib gives a part of larger memory, which would be kept as long as the block is.
-  return new Uint8Array(unpacked);
 }
 
 /**
