@@ -8,3 +8,19 @@ export const cancelledError = (signal: AbortSignal): VarveError =>
 export function throwIfCancelled(signal: AbortSignal): void {
   if (signal.aborted) throw cancelledError(signal);
 }
+
+/**
+ * Waits for something that does not obey the signal itself, and may be waited for by others too: it goes on.
+ * @throws VarveError ‘cancelled’ / CANCELLED when the signal is given first
+ */
+export async function untilCancelled<Result>(signal: AbortSignal, promise: Promise<Result>): Promise<Result> {
+  throwIfCancelled(signal);
+  const { promise: cancelled, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(cancelledError(signal));
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, cancelled]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,6 +1,7 @@
 import { VarveError } from '../../base/errors.ts';
 import { Gate, type Pass } from '../../base/gate.ts';
 import type { Lsn } from '../../base/lsn.ts';
+import { throwIfCancelled, untilCancelled } from '../../io/cancelled.ts';
 import type { Files } from '../../io/files.ts';
 import type { Key } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
@@ -58,7 +59,14 @@ export class TimelineLayer implements StoredLayer {
     this.#gate = new Gate(`layer ${this.path}`);
     const { tenantId, timelineId, blocks } = home;
     this.#file = new GatedLayerFile(
-      { tenantId, timelineId, description, path: this.path, cache: blocks, open: () => this.#open() },
+      {
+        tenantId,
+        timelineId,
+        description,
+        path: this.path,
+        cache: blocks,
+        open: (context) => this.#open(context.signal),
+      },
       () => this.hold(),
       () => this.#noteMissing(),
     );
@@ -83,7 +91,7 @@ export class TimelineLayer implements StoredLayer {
   scan(keys: KeyRange, { signal }: ReadContext): Promise<LayerCursor> {
     const { tenantId, timelineId, files } = this.#home;
     const identity = { tenantId, timelineId, description: this.description };
-    return this.#withFile(() => LayerCursor.open(files, this.path, identity, { keys, signal }));
+    return this.#withFile(signal, () => LayerCursor.open(files, this.path, identity, { keys, signal }));
   }
 
   /**
@@ -98,19 +106,19 @@ export class TimelineLayer implements StoredLayer {
   }
 
   /** As makeLocal, for who hands the path on: looks whether the file is where it should be. */
-  async makeSurelyLocal(): Promise<void> {
-    await this.#withFile(() => this.#home.files.stat(this.path));
+  async makeSurelyLocal(signal: AbortSignal): Promise<void> {
+    await this.#withFile(signal, () => this.#home.files.stat(this.path));
   }
 
-  /** Resolves when the file is here. @throws what fetching fails of */
-  async makeLocal(): Promise<void> {
+  /**
+   * Resolves when the file is here. Whoever gives up does not wait any longer; what is being fetched comes all the same.
+   * @throws what fetching fails of; VarveError ‘cancelled’
+   */
+  async makeLocal(signal: AbortSignal): Promise<void> {
     if (this.#isLocal) return;
+    throwIfCancelled(signal);
     this.#fetching ??= this.#fetch();
-    try {
-      await this.#fetching;
-    } finally {
-      this.#fetching = undefined;
-    }
+    await untilCancelled(signal, this.#fetching);
   }
 
   /** No read will come to it any more. Resolves when those that are under way are over and its file is closed. */
@@ -126,24 +134,28 @@ export class TimelineLayer implements StoredLayer {
   }
 
   async #fetch(): Promise<void> {
-    await this.#home.fetch(this, this.path);
-    this.#isLocal = true;
+    try {
+      await this.#home.fetch(this, this.path);
+      this.#isLocal = true;
+    } finally {
+      this.#fetching = undefined;
+    }
   }
 
-  #open(): ReturnType<Files['open']> {
-    return this.#withFile(() => this.#home.files.open(this.path));
+  #open(signal: AbortSignal): ReturnType<Files['open']> {
+    return this.#withFile(signal, () => this.#home.files.open(this.path));
   }
 
   /** Does something with the file, which is fetched where it is not here. */
-  async #withFile<Result>(action: () => Promise<Result>): Promise<Result> {
-    await this.makeLocal();
+  async #withFile<Result>(signal: AbortSignal, action: () => Promise<Result>): Promise<Result> {
+    await this.makeLocal(signal);
     try {
       return await action();
     } catch (error) {
       if (!isMissing(error)) throw error;
     }
     this.#noteMissing();
-    await this.makeLocal();
+    await this.makeLocal(signal);
     return await action();
   }
 

@@ -190,7 +190,7 @@ export class TimelineUpkeep {
   async #hold(layers: readonly TimelineLayer[]): Promise<DisposableStack> {
     using holds = new DisposableStack();
     for (const layer of layers) holds.use(layer.hold());
-    for (const layer of layers) await layer.makeSurelyLocal();
+    for (const layer of layers) await layer.makeSurelyLocal(this.#timeline.signal);
     return holds.move();
   }
 
