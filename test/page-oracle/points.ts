@@ -1,7 +1,7 @@
 import { parseTimelineId, type TimelineId } from '../../src/base/ids.ts';
 import type { SeededRandom } from '../support/seeded-random.ts';
 import type { ExpectedState } from './expected-state.ts';
-import type { StorageHost } from './storage-host.ts';
+import { HostRequestError, type StorageHost } from './storage-host.ts';
 import type { RecordPlace, WalLog } from './wal-log.ts';
 
 /** A place in WAL where storage is compared with the standby, and the timelines that can be read there. */
@@ -53,18 +53,36 @@ export class Points {
     return this.#growing?.timelineId;
   }
 
-  /** A point behind the last checkpoint; undefined where there is none yet that a server could stop at. */
+  /**
+   * A point behind the last checkpoint; undefined where there is none yet that a server could stop at, or where storage
+   * has collected it before there was a branch (which a kill may delay for long).
+   */
   async choose(): Promise<Point | undefined> {
-    const { log, random, main } = this.#doors;
+    const { log, random } = this.#doors;
     const checkpoint = log.checkpointBefore(log.endLsn);
     if (checkpoint === undefined) return undefined;
     const lowest = log.recordNumber(checkpoint.endLsn);
     const place = log.place(lowest + random.below(log.records - lowest));
     if (!log.isStoppingPoint(this.#lastLsn, place.endLsn)) return undefined;
+    const branches: TimelineId[] = [];
+    const timelines: TimelineId[] = [];
+    try {
+      await this.#branchAt(place, branches, timelines);
+    } catch (error) {
+      if (!(error instanceof HostRequestError) || error.code !== 'LSN_BELOW_CUTOFF') throw error;
+      await this.forget({ place, timelines, branches });
+      return undefined;
+    }
     this.#lastLsn = place.endLsn;
+    return { place, timelines, branches };
+  }
+
+  /** Adds the branches that it makes, and the timelines to be read. */
+  async #branchAt(place: RecordPlace, branches: TimelineId[], timelines: TimelineId[]): Promise<void> {
+    const { random, main } = this.#doors;
     const first = await this.#branch(main, place);
-    const branches = [first];
-    const timelines = [main, first];
+    branches.push(first);
+    timelines.push(main, first);
     if (this.#growing !== undefined) {
       const { timelineId } = this.#growing;
       const second = await this.#branch(timelineId, place);
@@ -77,7 +95,6 @@ export class Points {
       timelines.push(ofFirst);
     }
     await this.#growOn(place);
-    return { place, timelines, branches };
   }
 
   /** Another growing branch, where there is none, or the one that is has been so for long. */
