@@ -22,6 +22,7 @@ import { LAYERS_WAITING_MAX } from './remote/remote-timeline.ts';
 import { isFault, Tenant } from './tenant.ts';
 import { checkSettings, TIMELINE_DEFAULTS, type TimelineSettings } from './timeline/settings.ts';
 import type { StorageDoors } from './timeline/storage-doors.ts';
+import { readTimeline } from './timeline/timeline-reading.ts';
 
 export interface StorageOptions {
   /**
@@ -272,7 +273,7 @@ export class PageStorage implements AsyncDisposable {
 
   *#readTimelines(): Iterable<TimelineReading> {
     for (const tenant of this.#tenants.values()) {
-      for (const { timeline } of tenant.timelines) yield timeline.read();
+      for (const { timeline } of tenant.timelines) yield readTimeline(timeline);
     }
   }
 

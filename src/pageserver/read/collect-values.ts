@@ -1,4 +1,5 @@
 import type { Key } from '../keyspace/key.ts';
+import { lastLsnBeside } from '../layers/beside-wal.ts';
 import type { BlockPins } from '../layers/blocks.ts';
 import type { FoundValues } from '../layers/found-values.ts';
 import type { NextLayer } from '../layers/layer-map/layer-map.ts';
@@ -32,7 +33,7 @@ export function collectValues(
     const outcome = searchFiles(at, key, floorLsn, end, found, pins, context);
     if (outcome !== GO_ON) return outcome === DONE;
     if (at.ancestor === undefined) return true;
-    end = Math.min(end, at.ancestor.lsn + 1);
+    end = Math.min(end, lastLsnBeside(at.ancestor.lsn) + 1);
     if (end <= floorLsn + 1) return true;
     at = at.ancestor.timeline;
   }

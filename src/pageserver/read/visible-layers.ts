@@ -1,6 +1,7 @@
 import { INVALID_LSN } from '../../base/lsn.ts';
 import { compareKeys } from '../keyspace/key.ts';
 import { type KeyRange, rangesOverlap } from '../keyspace/key-range.ts';
+import { lastLsnBeside } from '../layers/beside-wal.ts';
 import type { OpenLayer } from '../layers/open-layer.ts';
 import type { ReadableTimeline, StoredLayer } from './readable-timeline.ts';
 
@@ -45,7 +46,7 @@ export function findVisibleLayers(timeline: ReadableTimeline, range: KeyRange, l
       if (layer.kind === 'image') remaining = remaining.flatMap((part) => subtract(part, layer.keys));
     }
     if (at.ancestor === undefined || remaining.length === 0) return { memory, stored };
-    lsnEnd = Math.min(lsnEnd, at.ancestor.lsn + 1);
+    lsnEnd = Math.min(lsnEnd, lastLsnBeside(at.ancestor.lsn) + 1);
     at = at.ancestor.timeline;
   }
 }

@@ -7,6 +7,7 @@ import { DATA_START } from '../../postgres/wal/workspace.ts';
 import type { Missing } from '../ingest/missing.ts';
 import type { WalIngest } from '../ingest/wal-ingest.ts';
 import type { IntakePositions, WalIntake } from '../ingest/wal-intake.ts';
+import { lastLsnBeside } from '../layers/beside-wal.ts';
 import { type RecordPositions, recordPositionsKey, stretchOf } from '../layers/record-positions.ts';
 import { withLsn } from '../read/place-error.ts';
 import type { TimelineReader } from '../read/timeline-reader.ts';
@@ -243,7 +244,7 @@ export class TimelineIntake implements WalIntake {
       case 'auxiliary-files':
         await this.#publishBefore();
         this.#ingest.provideAuxiliaryFiles(
-          await this.#storage.readValue(missing.key, this.#timeline.lastRecordLsn),
+          await this.#storage.readValue(missing.key, lastLsnBeside(this.#timeline.lastRecordLsn)),
         );
         return undefined;
       case 'zero-pages':

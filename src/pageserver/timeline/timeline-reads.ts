@@ -4,12 +4,14 @@ import type { RelationLocator } from '../../postgres/files/relation-locator.ts';
 import type { SlruName } from '../../postgres/files/slru.ts';
 import { Page } from '../../postgres/page/page.ts';
 import { BLOCK_BYTES, FORK_MAIN } from '../../postgres/wal/record-header.ts';
+import { type AuxiliaryFile, decodeAuxiliaryFiles } from '../keyspace/auxiliary-file.ts';
 import type { Key } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
 import {
   CLUSTER_COMMIT_TIME,
   clusterKey,
   databaseRange,
+  KIND_AUXILIARY_FILE,
   KIND_RELATION_SIZE,
   kindRange,
   relationBlockKey,
@@ -18,6 +20,7 @@ import {
   slruSegmentKey,
 } from '../keyspace/keys.ts';
 import { decodeCommitTime, decodeSize } from '../keyspace/stored-values.ts';
+import { lastLsnBeside } from '../layers/beside-wal.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import {
   decodeRecordPositions,
@@ -171,6 +174,20 @@ export class TimelineReads {
   /** As scanKeys. */
   async scan(range: KeyRange, lsn: Lsn, context: ReadContext): Promise<ScannedValue[]> {
     return await this.#count(lsn, async () => (await this.at(lsn, context)).scan(range, lsn));
+  }
+
+  /**
+   * What a compute has kept beside WAL, as of the record that ends at `lsn`: by path, each with the LSN that it was put at.
+   * It is up to who asks what of it still holds at `lsn`.
+   */
+  async auxiliaryFiles(lsn: Lsn, context: ReadContext): Promise<AuxiliaryFile[]> {
+    return await this.#count(lsn, async () => {
+      const reader = await this.at(lsn, context);
+      const values = await reader.scan(kindRange(KIND_AUXILIARY_FILE), lastLsnBeside(lsn));
+      return values
+        .flatMap(({ bytes }) => decodeAuxiliaryFiles(bytes))
+        .sort((left, right) => (left.path < right.path ? -1 : 1));
+    });
   }
 
   /** @param timeMicros microseconds since 2000-01-01 UTC. See findLsnByTimestamp */

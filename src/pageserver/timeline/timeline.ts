@@ -12,12 +12,14 @@ import { getPostgresVersion, type PostgresVersion } from '../../postgres/version
 import { checkPositions, type TimelinePositions } from '../check-positions.ts';
 import type { IntakePositions } from '../ingest/wal-intake.ts';
 import type { jobs } from '../jobs.ts';
+import { auxiliaryFileKey, changeAuxiliaryFiles } from '../keyspace/auxiliary-file.ts';
+import { lastLsnBeside } from '../layers/beside-wal.ts';
 import { LayerMap } from '../layers/layer-map/layer-map.ts';
 import { OpenLayer } from '../layers/open-layer.ts';
 import { PageCache } from '../layers/page-cache.ts';
 import type { TaskKind } from '../layers/read-context.ts';
 import { Stems } from '../layers/stems.ts';
-import type { TimelineReading } from '../metrics.ts';
+import { VALUE_IMAGE } from '../layers/value.ts';
 import { LsnQueue } from '../read/lsn-queue.ts';
 import { PageReader } from '../read/page-reader.ts';
 import { PatientReader } from '../read/patient-reader.ts';
@@ -56,6 +58,7 @@ export interface TimelineStart {
 /** An open layer that takes no more values. */
 interface FrozenLayer {
   readonly layer: OpenLayer;
+  readonly lastRecordLsn: Lsn;
   /** Start of its last record. */
   readonly previousRecordLsn: Lsn;
 }
@@ -98,6 +101,9 @@ export class Timeline implements ReadableTimeline {
   #openLayersMade = 0;
   #frozen: FrozenLayer[] = [];
   #isInBatch = false;
+  #turnWaiters: (() => void)[] = [];
+  /** No layer that is frozen, or a file, has anything above. */
+  #lastStoredLsn: number;
   #isFreezeWanted = false;
   #isFlushing = false;
   #diskConsistentLsn: Lsn;
@@ -146,6 +152,8 @@ export class Timeline implements ReadableTimeline {
       onMissing: (path) => this.#noteMissing(path),
     };
     for (const layer of layers.values()) this.layers.insert(this.#makeLayer(layer, options.localLayers));
+    this.#lastStoredLsn = head.diskConsistentLsn;
+    for (const { lsnEnd } of this.layers) this.#lastStoredLsn = Math.max(this.#lastStoredLsn, lsnEnd - 1);
     this.pageReader = new PageReader(this);
     this.checkPositions();
   }
@@ -210,42 +218,6 @@ export class Timeline implements ReadableTimeline {
     return { open: this.#open?.fileBytes ?? 0, frozen };
   }
 
-  /** What the metrics show of it. Looks at all layers. */
-  read(): TimelineReading {
-    const { open, frozen } = this.memoryLayerBytes;
-    const sums = { level0: noLayers(), delta: noLayers(), image: noLayers() };
-    const level0 = new Set(this.layers.level0);
-    let residentBytes = 0;
-    for (const layer of this.layers) {
-      const sum = sums[level0.has(layer) ? 'level0' : layer.kind];
-      sum.count++;
-      sum.bytes += layer.sizeBytes;
-      if (layer.isLocal) residentBytes += layer.sizeBytes;
-    }
-    return {
-      tenantId: this.tenantId,
-      timelineId: this.timelineId,
-      lastRecordLsn: this.lastRecordLsn,
-      diskConsistentLsn: this.#diskConsistentLsn,
-      projectedRemoteConsistentLsn: this.remote.projectedRemoteConsistentLsn,
-      visibleRemoteConsistentLsn: this.remote.visibleRemoteConsistentLsn,
-      gcCutoffLsn: this.#gcCutoffLsn,
-      layers: [
-        { level: 'open', kind: 'delta', count: this.#open === undefined ? 0 : 1, bytes: open },
-        { level: 'frozen', kind: 'delta', count: this.#frozen.length, bytes: frozen },
-        { level: 'l0', kind: 'delta', ...sums.level0 },
-        { level: 'l1', kind: 'delta', ...sums.delta },
-        { level: 'l1', kind: 'image', ...sums.image },
-      ],
-      residentBytes,
-      remoteBytes: sums.level0.bytes + sums.delta.bytes + sums.image.bytes,
-      layersWaiting: this.remote.waitingLayers,
-      poisonedRecords: this.#poisonedRecords,
-      isIngestStopped: this.#ingestStop !== undefined,
-      isStale: this.remote.isStale,
-    };
-  }
-
   /** Whether an LSN below the cutoff can be read all the same. */
   isRetained(lsn: Lsn): boolean {
     return this.retainedLsns().includes(lsn);
@@ -289,13 +261,72 @@ export class Timeline implements ReadableTimeline {
    * @throws VarveError ‘cancelled’
    */
   async beginBatch(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
-    if (this.#isInBatch) throw new AssertionError('two batches at a time');
+    await this.#takeTurn();
+    try {
+      return await this.#layerFor(endLsn, lengthBytes);
+    } catch (error) {
+      this.#giveTurn();
+      throw error;
+    }
+  }
+
+  /**
+   * Stores an auxiliary object as of the last record, beside WAL: right behind that record for whoever reads. Durable
+   * with the layer that it goes into (`flush`), and not to be had again from WAL if it is lost before.
+   * @throws BadRequestError, as changeAuxiliaryFiles; VarveError ‘unavailable’ / NO_ROOM_BESIDE_WAL, until there is more
+   *   WAL; ‘cancelled’
+   */
+  async putAuxiliaryFile(path: string, content: Uint8Array | undefined): Promise<void> {
+    using _pass = this.enter();
+    await this.#takeTurn();
+    try {
+      await this.#putBeside(path, content);
+    } finally {
+      this.endBatch();
+    }
+  }
+
+  /** Nobody else puts anything into the open layer until `#giveTurn`. @throws VarveError ‘cancelled’ */
+  async #takeTurn(): Promise<void> {
+    while (this.#isInBatch && !this.signal.aborted) {
+      await new Promise<void>((resolve) => this.#turnWaiters.push(resolve));
+    }
+    throwIfCancelled(this.signal);
+    this.#isInBatch = true;
+  }
+
+  #giveTurn(): void {
+    this.#isInBatch = false;
+    for (const resolve of this.#turnWaiters.splice(0)) resolve();
+  }
+
+  async #layerFor(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
     if (this.#open !== undefined && this.#isFull(this.#open, endLsn, lengthBytes)) this.#freezeNow();
     if (this.#open === undefined) await this.#waitForRoom();
     throwIfCancelled(this.signal);
     this.#open ??= await this.#createOpenLayer();
-    this.#isInBatch = true;
     return this.#open;
+  }
+
+  async #putBeside(path: string, content: Uint8Array | undefined): Promise<void> {
+    const recordEndLsn = this.lastRecordLsn;
+    const key = auxiliaryFileKey(path);
+    const old = await this.readerForIngest().readValue(key, lastLsnBeside(recordEndLsn));
+    const value = changeAuxiliaryFiles(old, { path, lsn: recordEndLsn, content });
+    const layer = await this.#layerFor((lastLsnBeside(recordEndLsn) + 1) as Lsn, value.length);
+    const lsn = Math.max(layer.lsnStart, recordEndLsn + 1);
+    if (lsn > lastLsnBeside(recordEndLsn)) {
+      throw new VarveError(
+        'unavailable',
+        'NO_ROOM_BESIDE_WAL',
+        'too much was stored beside the last record: there has to be more WAL first',
+        { lsn: recordEndLsn },
+      );
+    }
+    const position = await layer.append(value, 0, value.length);
+    const stem = this.stems.intern(key.kind, key.field2, key.field3, key.field4, key.field5);
+    layer.put(stem, key.index, lsn, position, value.length, VALUE_IMAGE);
+    this.#lastStoredLsn = Math.max(this.#lastStoredLsn, lsn);
   }
 
   /** What was put up to `lsn` can be read from now on. @param recordStartLsn of the record that ends there */
@@ -307,7 +338,7 @@ export class Timeline implements ReadableTimeline {
 
   /** All of the batch has been published. */
   endBatch(): void {
-    this.#isInBatch = false;
+    this.#giveTurn();
     this.checkPositions();
     if (this.#isFreezeWanted) this.#freezeNow();
   }
@@ -336,7 +367,9 @@ export class Timeline implements ReadableTimeline {
   async flush(): Promise<void> {
     const lsn = this.lastRecordLsn;
     this.freeze();
-    while (this.#diskConsistentLsn < lsn) await this.#nextFlush();
+    const last = this.#frozen.at(-1);
+    const isFrozen = (): boolean => last !== undefined && this.#frozen.includes(last);
+    while (this.#diskConsistentLsn < lsn || isFrozen()) await this.#nextFlush();
   }
 
   /** The open layer takes no more values, from the end of the batch on that is being taken in. */
@@ -385,6 +418,7 @@ export class Timeline implements ReadableTimeline {
     this.#openTimer?.cancel();
     this.lsns.fail(error);
     this.#wakeFlushWaiters();
+    for (const resolve of this.#turnWaiters.splice(0)) resolve();
   }
 
   /**
@@ -438,7 +472,7 @@ export class Timeline implements ReadableTimeline {
       const layer = await OpenLayer.create({
         files: this.doors.files,
         path: `${this.directory}/${OPEN_LAYER_PREFIX}${++this.#openLayersMade}`,
-        lsnStart: (this.lastRecordLsn + 1) as Lsn,
+        lsnStart: (Math.max(this.lastRecordLsn, this.#lastStoredLsn) + 1) as Lsn,
         stems: this.stems,
         cache: this.doors.blocks,
         capBytes: OPEN_LAYER_BUFFER_BYTES,
@@ -465,14 +499,16 @@ export class Timeline implements ReadableTimeline {
     if (layer === undefined) return;
     this.#open = undefined;
     this.#openTimer?.cancel();
-    layer.freeze((this.lastRecordLsn + 1) as Lsn);
+    this.#lastStoredLsn = Math.max(this.lastRecordLsn, this.#lastStoredLsn);
+    layer.freeze((this.#lastStoredLsn + 1) as Lsn);
     if (layer.lsnEnd <= layer.lsnStart) {
       // Nothing of it has ever been published: WAL that was appended to it was damaged from its first record on.
       this.memoryLayers = this.memoryLayers.filter((other) => other !== layer);
       this.#tasks.run(() => this.#removeOpenLayer(layer));
       return;
     }
-    this.#frozen.push({ layer, previousRecordLsn: this.previousRecordLsn });
+    const { lastRecordLsn, previousRecordLsn } = this;
+    this.#frozen.push({ layer, lastRecordLsn, previousRecordLsn });
     if (!this.#isFlushing) this.#tasks.run(() => this.#flushAll());
   }
 
@@ -494,7 +530,7 @@ export class Timeline implements ReadableTimeline {
     this.#isFlushing = false;
   }
 
-  async #flushOldest({ layer, previousRecordLsn }: FrozenLayer): Promise<void> {
+  async #flushOldest({ layer, lastRecordLsn, previousRecordLsn }: FrozenLayer): Promise<void> {
     await layer.finishWriting();
     const written = await this.doors.workers.run('flushOpenLayer', this.#flushInput(layer), this.signal);
     throwIfCancelled(this.signal);
@@ -503,7 +539,7 @@ export class Timeline implements ReadableTimeline {
     this.addLayer(indexLayer);
     this.#frozen.shift();
     this.memoryLayers = this.memoryLayers.filter((other) => other !== layer);
-    this.#diskConsistentLsn = (layer.lsnEnd - 1) as Lsn;
+    this.#diskConsistentLsn = lastRecordLsn;
     this.remote.scheduleIndexUpdate({
       layersAdded: [indexLayer.name],
       diskConsistentLsn: this.#diskConsistentLsn,
@@ -577,8 +613,6 @@ export class Timeline implements ReadableTimeline {
     }
   }
 }
-
-const noLayers = (): { count: number; bytes: number } => ({ count: 0, bytes: 0 });
 
 function ancestorOf(head: IndexHead, timeline: Timeline | undefined): Ancestor | undefined {
   if (head.ancestor === undefined) return undefined;
