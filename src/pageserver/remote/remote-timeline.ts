@@ -33,7 +33,7 @@ export interface RemoteDoors {
   readonly uploads: Limiter;
   /** LAYERS_WAITING_MAX, if not given. */
   readonly layersWaitingMax?: number;
-  readonly deletions: Pick<DeletionQueue, 'enqueue' | 'isPending'>;
+  readonly deletions: Pick<DeletionQueue, 'enqueue' | 'isPending' | 'isBehind'>;
   readonly validator: Pick<GenerationValidator, 'isCurrent'>;
   readonly logger: Logger;
   readonly metrics: RemoteMetrics;

@@ -1,3 +1,4 @@
+import { CorruptionError } from '../../base/errors.ts';
 import { Page } from '../../postgres/page/page.ts';
 import type { PostgresVersion } from '../../postgres/versions/version.ts';
 import type { StoredFork } from '../ingest/database-ingest.ts';
@@ -17,6 +18,8 @@ import { RecordPositions, recordPositionsKey, stretchOf } from '../layers/record
 import type { Stems } from '../layers/stems.ts';
 import type { TimelineReader } from '../read/timeline-reader.ts';
 
+/** All pages of a copied database go into one open layer, whose file has positions up to 32 GiB. */
+const COPIED_BLOCKS_MAX = 3_000_000;
 /** Pages of a database that are read at once while it is copied. */
 const PAGES_AT_ONCE = 64;
 
@@ -79,6 +82,14 @@ export async function copyDatabase(
   makeRoom: () => Promise<void>,
 ): Promise<void> {
   const sourceForks = await forksOf(copy.source, reader, lsn);
+  const blocks = sourceForks.reduce((sum, fork) => sum + fork.blocks, 0);
+  if (blocks > COPIED_BLOCKS_MAX) {
+    throw new CorruptionError(
+      'DATABASE_TOO_LARGE',
+      `a copy of ${blocks} blocks by files cannot be taken in at once: create the database with STRATEGY wal_log`,
+      { lsn },
+    );
+  }
   const targetForks = await forksOf(copy.target, reader, lsn);
   const map = await reader.readValue(relationMapKey(copy.source.tablespace, copy.source.database), lsn);
   ingest.copyForks(copy, sourceForks, targetForks, map, sink);

@@ -113,6 +113,8 @@ export class UpkeepLoop {
   /** Moves the cutoff to where the history window begins, and removes what nobody may read any more. */
   async collectGarbage(): Promise<number> {
     if (this.#isHistoryHeld || !hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return 0;
+    // What is garbage already is to go first.
+    if (this.#timeline.doors.remote.deletions.isBehind) return 0;
     const historyStart = await this.#historyStart();
     return this.#inTurn('gc', () => this.#upkeep.collectGarbage(this.#promised(historyStart)));
   }
