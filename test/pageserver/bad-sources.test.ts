@@ -228,6 +228,6 @@ test('a safekeeper that ends in order again and again is asked less and less oft
   await using running = new RunningReceiver(intake, world.members);
   const [fake] = world.fakes as [FakeSafekeeper];
   await expect.poll(() => fake.startLsns.length, POLL).toBe(3);
-  expect(running.receiver.state.status).toBe('waiting');
+  await expect.poll(() => running.receiver.state.status, POLL).toBe('waiting');
   expect(running.counts.failures.value).toBe(0);
 });

@@ -6,20 +6,19 @@ import { TaskSet } from '../../base/task-set.ts';
 import { throwIfCancelled } from '../../io/cancelled.ts';
 import type { Timer } from '../../io/clock.ts';
 import { pause, RetryDelay } from '../../io/retry-delay.ts';
+import { Turn } from '../../io/turn.ts';
 import type { JobInput } from '../../io/workers.ts';
 import type { Logger } from '../../observe/log.ts';
 import { getPostgresVersion, type PostgresVersion } from '../../postgres/versions/version.ts';
 import { checkPositions, type TimelinePositions } from '../check-positions.ts';
 import type { IntakePositions } from '../ingest/wal-intake.ts';
 import type { jobs } from '../jobs.ts';
-import { auxiliaryFileKey, changeAuxiliaryFiles } from '../keyspace/auxiliary-file.ts';
 import { lastLsnBeside } from '../layers/beside-wal.ts';
 import { LayerMap } from '../layers/layer-map/layer-map.ts';
 import { OpenLayer } from '../layers/open-layer.ts';
 import { PageCache } from '../layers/page-cache.ts';
 import type { TaskKind } from '../layers/read-context.ts';
 import { Stems } from '../layers/stems.ts';
-import { VALUE_IMAGE } from '../layers/value.ts';
 import { LsnQueue } from '../read/lsn-queue.ts';
 import { PageReader } from '../read/page-reader.ts';
 import { PatientReader } from '../read/patient-reader.ts';
@@ -34,6 +33,7 @@ import {
 } from '../remote/timeline-index.ts';
 import type { TimelineSettings } from './settings.ts';
 import type { StorageDoors } from './storage-doors.ts';
+import { storeAuxiliaryFile } from './store-auxiliary-file.ts';
 import { type LayerHome, TimelineLayer } from './timeline-layer.ts';
 
 const OPEN_LAYER_BUFFER_BYTES = 1024 * 1024;
@@ -100,8 +100,8 @@ export class Timeline implements ReadableTimeline {
   #openTimer: Timer | undefined;
   #openLayersMade = 0;
   #frozen: FrozenLayer[] = [];
-  #isInBatch = false;
-  #turnWaiters: (() => void)[] = [];
+  /** Of whoever puts values into the open layer. */
+  readonly #batchTurn = new Turn(this.#ending.signal);
   /** No layer that is frozen, or a file, has anything above. */
   #lastStoredLsn: number;
   #isFreezeWanted = false;
@@ -261,11 +261,11 @@ export class Timeline implements ReadableTimeline {
    * @throws VarveError ‘cancelled’
    */
   async beginBatch(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
-    await this.#takeTurn();
+    await this.#batchTurn.take();
     try {
       return await this.#layerFor(endLsn, lengthBytes);
     } catch (error) {
-      this.#giveTurn();
+      this.#batchTurn.give();
       throw error;
     }
   }
@@ -278,26 +278,16 @@ export class Timeline implements ReadableTimeline {
    */
   async putAuxiliaryFile(path: string, content: Uint8Array | undefined): Promise<void> {
     using _pass = this.enter();
-    await this.#takeTurn();
+    await this.#batchTurn.take();
     try {
-      await this.#putBeside(path, content);
+      const endLsn = lastLsnBeside(this.lastRecordLsn) + 1;
+      const layerFor = (lengthBytes: number): Promise<OpenLayer> =>
+        this.#layerFor(endLsn as Lsn, lengthBytes);
+      const lsn = await storeAuxiliaryFile(this, path, content, layerFor);
+      this.#lastStoredLsn = Math.max(this.#lastStoredLsn, lsn);
     } finally {
       this.endBatch();
     }
-  }
-
-  /** Nobody else puts anything into the open layer until `#giveTurn`. @throws VarveError ‘cancelled’ */
-  async #takeTurn(): Promise<void> {
-    while (this.#isInBatch && !this.signal.aborted) {
-      await new Promise<void>((resolve) => this.#turnWaiters.push(resolve));
-    }
-    throwIfCancelled(this.signal);
-    this.#isInBatch = true;
-  }
-
-  #giveTurn(): void {
-    this.#isInBatch = false;
-    for (const resolve of this.#turnWaiters.splice(0)) resolve();
   }
 
   async #layerFor(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
@@ -306,27 +296,6 @@ export class Timeline implements ReadableTimeline {
     throwIfCancelled(this.signal);
     this.#open ??= await this.#createOpenLayer();
     return this.#open;
-  }
-
-  async #putBeside(path: string, content: Uint8Array | undefined): Promise<void> {
-    const recordEndLsn = this.lastRecordLsn;
-    const key = auxiliaryFileKey(path);
-    const old = await this.readerForIngest().readValue(key, lastLsnBeside(recordEndLsn));
-    const value = changeAuxiliaryFiles(old, { path, lsn: recordEndLsn, content });
-    const layer = await this.#layerFor((lastLsnBeside(recordEndLsn) + 1) as Lsn, value.length);
-    const lsn = Math.max(layer.lsnStart, recordEndLsn + 1);
-    if (lsn > lastLsnBeside(recordEndLsn)) {
-      throw new VarveError(
-        'unavailable',
-        'NO_ROOM_BESIDE_WAL',
-        'too much was stored beside the last record: there has to be more WAL first',
-        { lsn: recordEndLsn },
-      );
-    }
-    const position = await layer.append(value, 0, value.length);
-    const stem = this.stems.intern(key.kind, key.field2, key.field3, key.field4, key.field5);
-    layer.put(stem, key.index, lsn, position, value.length, VALUE_IMAGE);
-    this.#lastStoredLsn = Math.max(this.#lastStoredLsn, lsn);
   }
 
   /** What was put up to `lsn` can be read from now on. @param recordStartLsn of the record that ends there */
@@ -338,7 +307,7 @@ export class Timeline implements ReadableTimeline {
 
   /** All of the batch has been published. */
   endBatch(): void {
-    this.#giveTurn();
+    this.#batchTurn.give();
     this.checkPositions();
     if (this.#isFreezeWanted) this.#freezeNow();
   }
@@ -374,7 +343,7 @@ export class Timeline implements ReadableTimeline {
 
   /** The open layer takes no more values, from the end of the batch on that is being taken in. */
   freeze(): void {
-    if (this.#isInBatch) this.#isFreezeWanted = true;
+    if (this.#batchTurn.isTaken) this.#isFreezeWanted = true;
     else this.#freezeNow();
   }
 
@@ -418,7 +387,6 @@ export class Timeline implements ReadableTimeline {
     this.#openTimer?.cancel();
     this.lsns.fail(error);
     this.#wakeFlushWaiters();
-    for (const resolve of this.#turnWaiters.splice(0)) resolve();
   }
 
   /**

@@ -90,8 +90,8 @@ export const MUTANTS: readonly Mutant[] = [
     'a layer is frozen one LSN too low',
     20,
     TIMELINE,
-    'layer.freeze((this.lastRecordLsn + 1) as Lsn);',
-    'layer.freeze(this.lastRecordLsn);',
+    'layer.freeze((this.#lastStoredLsn + 1) as Lsn);',
+    'layer.freeze(this.#lastStoredLsn as Lsn);',
   ),
   one(
     'a compaction loses the first value behind a cut',
@@ -104,7 +104,7 @@ export const MUTANTS: readonly Mutant[] = [
     'a branch sees what its parent did later',
     20,
     'pageserver/read/collect-values.ts',
-    'end = Math.min(end, at.ancestor.lsn + 1);',
+    'end = Math.min(end, lastLsnBeside(at.ancestor.lsn) + 1);',
     '',
   ),
   one(
