@@ -20,7 +20,7 @@ import type { HostSettings } from './host-protocol.ts';
 import { findPgbench, runPgbenchLoad } from './pgbench-load.ts';
 import { drawTimelineId, type Point, Points } from './points.ts';
 import { Standby } from './standby.ts';
-import { StorageHost } from './storage-host.ts';
+import { HostRequestError, StorageHost } from './storage-host.ts';
 import { WalLog } from './wal-log.ts';
 
 export interface PageOracleOptions {
@@ -55,6 +55,8 @@ export interface PageOracleResult {
   readonly summary: string;
 }
 
+/** What is said of a timeline that is deleted, or is about to be. */
+const GONE_CODES: readonly string[] = ['TIMELINE_NOT_FOUND', 'CLOSING', 'CANCELLED'];
 const MEBIBYTE = 1024 * 1024;
 const WATCHED_MAX = 3;
 const FOLLOW_INTERVAL_MS = 100;
@@ -206,6 +208,7 @@ class PageOracle {
   async #followUntilQuiet(): Promise<void> {
     const feedGrowing = async (): Promise<void> => {
       while (!this.#quiet.signal.aborted) {
+        await this.#feedRetired();
         const { growing } = this.#points;
         if (growing !== undefined) await this.#feed(growing, this.#log.position);
         await delay(FOLLOW_INTERVAL_MS);
@@ -242,7 +245,20 @@ class PageOracle {
   async #feedAll(lsn: number): Promise<void> {
     const { growing } = this.#points;
     const timelines = growing === undefined ? [this.#main] : [this.#main, growing];
-    await Promise.all(timelines.map((timelineId) => this.#feed(timelineId, lsn)));
+    await Promise.all([...timelines.map((timelineId) => this.#feed(timelineId, lsn)), this.#feedRetired()]);
+  }
+
+  async #feedRetired(): Promise<void> {
+    await Promise.all(this.#points.retired.map(({ timelineId, lsn }) => this.#feedIfThere(timelineId, lsn)));
+  }
+
+  /** A retired branch may be deleted meanwhile. */
+  async #feedIfThere(timelineId: TimelineId, lsn: number): Promise<void> {
+    try {
+      await this.#feed(timelineId, lsn);
+    } catch (error) {
+      if (!(error instanceof HostRequestError) || !GONE_CODES.includes(error.code)) throw error;
+    }
   }
 
   async #choose(random: SeededRandom): Promise<void> {

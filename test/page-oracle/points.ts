@@ -40,7 +40,7 @@ export class Points {
   #lastLsn = 0;
   #growing: GrowingBranch | undefined;
   /** Branches that grow no more. They go when nothing branches off them. */
-  readonly #retired: TimelineId[] = [];
+  readonly #retired: { timelineId: TimelineId; lsn: number }[] = [];
   branches = 0;
   readonly complaints: string[] = [];
 
@@ -51,6 +51,14 @@ export class Points {
   /** What is to be brought WAL. */
   get growing(): TimelineId | undefined {
     return this.#growing?.timelineId;
+  }
+
+  /**
+   * Branches that grew once, and how far others have branched off them: after a kill they have to be brought that much
+   * again, as receivers of their own would do.
+   */
+  get retired(): readonly { readonly timelineId: TimelineId; readonly lsn: number }[] {
+    return this.#retired;
   }
 
   /**
@@ -101,7 +109,7 @@ export class Points {
   async #growOn(place: RecordPlace): Promise<void> {
     const growing = this.#growing;
     if (growing !== undefined && ++growing.age <= GROWING_POINTS_MAX) return;
-    if (growing !== undefined) this.#retired.push(growing.timelineId);
+    if (growing !== undefined) this.#retired.push({ timelineId: growing.timelineId, lsn: place.endLsn });
     this.#growing = undefined;
     this.#growing = { timelineId: await this.#branch(this.#doors.main, place), age: 0 };
   }
@@ -120,9 +128,9 @@ export class Points {
     const oldest = this.#retired[0];
     if (oldest === undefined) return;
     const status = await host.request({ do: 'status' });
-    if (status.some(({ ancestor }) => ancestor?.timelineId === oldest)) return;
+    if (status.some(({ ancestor }) => ancestor?.timelineId === oldest.timelineId)) return;
     this.#retired.shift();
-    await host.request({ do: 'delete', timelineId: oldest });
+    await host.request({ do: 'delete', timelineId: oldest.timelineId });
   }
 
   /** At the end of a record, or somewhere in the one behind it, which is to be the same. */
