@@ -1,7 +1,6 @@
 import { VarveError } from '../base/errors.ts';
 import { Gate } from '../base/gate.ts';
 import { isId, type TenantId, type TimelineId } from '../base/ids.ts';
-import { TaskSet } from '../base/task-set.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Files } from '../io/files.ts';
 import { Limiter } from '../io/limiter.ts';
@@ -78,7 +77,6 @@ export class PageStorage implements AsyncDisposable {
   /** Those who attach and detach are inside. */
   readonly #gate = new Gate('the storage');
   readonly #changing = new Set<TenantId>();
-  readonly #tasks = new TaskSet();
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -239,7 +237,6 @@ export class PageStorage implements AsyncDisposable {
     await Promise.all(this.tenants.map((tenant) => tenant.close()));
     await this.#deletions.shutdown();
     await this.#validator.shutdown();
-    await this.#tasks.settled();
   }
 
   #tenantDirectory(tenantId: TenantId): string {

@@ -397,6 +397,7 @@ class PageOracle {
 /** Pauses and acts, again and again. */
 async function until(signal: AbortSignal, pauseMs: () => number, action: () => Promise<void>): Promise<void> {
   while (!signal.aborted) {
+    // The signal ends the wait, and then the loop.
     await delay(pauseMs(), undefined, { signal }).catch(() => undefined);
     if (!signal.aborted) await action();
   }

@@ -40,6 +40,7 @@ export async function runPgbenchLoad(
     const child = spawn(program, args, { env: environment(), stdio: 'ignore' });
     const status = await ended(child, signal);
     isFilled ||= status === 0;
+    // The signal ends the wait, and then the loop.
     if (status !== 0) await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
   }
 }

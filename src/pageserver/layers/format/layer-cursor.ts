@@ -157,6 +157,7 @@ export class LayerCursor implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#position = this.#dataEnd;
     this.#row = this.#rowEnd;
+    // What was read ahead is for nobody any more; the file must not be closed under it.
     await this.#ahead?.catch(() => undefined);
     await this.#file.close();
   }
