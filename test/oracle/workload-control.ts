@@ -28,11 +28,14 @@ export class WorkloadControl {
   readonly walBytesMax: number;
   readonly #stop = new AbortController();
   readonly #startedAt = performance.now();
+  readonly #isHeld: () => boolean;
   #up: Promise<void> = Promise.resolve();
   #markUp: () => void = () => undefined;
   #isUp = true;
 
-  constructor(seconds: number, walBytesMax: number) {
+  /** @param isHeld whether sessions are to begin nothing for now */
+  constructor(seconds: number, walBytesMax: number, isHeld: () => boolean) {
+    this.#isHeld = isHeld;
     this.seconds = seconds;
     this.walBytesMax = walBytesMax;
     this.statistics = {
@@ -96,13 +99,15 @@ export class WorkloadControl {
   }
 
   /**
-   * Holds a session back while more WAL has been written than the run's share so far. A tenth of the limit is free
-   * from the beginning, and a twentieth is never given out, since a statement under way cannot be held.
+   * Holds a session back while somebody asks for it, and while more WAL has been written than the run's share so far. A
+   * tenth of the limit is free from the beginning, and a twentieth is never given out, since a statement under way cannot
+   * be held.
    */
   async throttle(): Promise<void> {
     while (!this.isStopping) {
       const share = Math.min(1, this.elapsedSeconds / this.seconds);
-      if (this.statistics.walBytes <= this.walBytesMax * (0.1 + 0.85 * share)) return;
+      const isEarly = this.statistics.walBytes > this.walBytesMax * (0.1 + 0.85 * share);
+      if (!isEarly && !this.#isHeld()) return;
       await this.pause(20);
     }
   }

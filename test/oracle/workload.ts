@@ -38,6 +38,8 @@ export interface WorkloadOptions {
   readonly fullPageWrites?: boolean;
   /** About how much WAL may be written; by default 1.5 GB for 120 s, but no less than 400 MB. */
   readonly walBytesMax?: number;
+  /** Asked before each file of a session: whether it is to wait, since whoever follows the WAL has fallen behind. */
+  readonly isHeld?: () => boolean;
   /** Shortest and longest time between two kills; `false` for none. */
   readonly restartIntervalSeconds?: readonly [number, number] | false;
   /** Further settings of the server, which go before those of the run. */
@@ -94,6 +96,7 @@ export async function runWorkload(options: WorkloadOptions): Promise<WorkloadRes
   const control = new WorkloadControl(
     seconds,
     options.walBytesMax ?? Math.max(400e6, (1.5e9 * seconds) / 120),
+    options.isHeld ?? (() => false),
   );
   const flags = new ConsistencyFlags(POSTGRES_17, server.dataDirectory);
   const parts: Promise<void>[] = [runMonitor(server, control, initialLsn, options.onProgress)];

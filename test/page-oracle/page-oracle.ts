@@ -64,6 +64,8 @@ const FOLLOW_INTERVAL_MS = 100;
 const LATE_KILLS = 2;
 const READ_INTERVAL_MS = 300;
 const WAL_BYTES_PER_SECOND_MAX = 6e6;
+/** Tiny layers and two cores for everything: the server waits for storage here, as a compute would be made to. */
+const LAG_BYTES_MAX = 48 * MEBIBYTE;
 
 /** A run of the oracle: everything that goes on at the same time, and what it finds. */
 class PageOracle {
@@ -87,6 +89,8 @@ class PageOracle {
   #isChosen = false;
   /** The main timeline has got all WAL that there is since the last kill. */
   #isCaughtUp = false;
+  /** How far it had got when that was last so. */
+  #caughtUpLsn = 0;
   #waiting: Point[] = [];
   /** Compared already, and still readable. */
   readonly #watched: Point[] = [];
@@ -118,6 +122,11 @@ class PageOracle {
 
   get tidied(): ReadonlyMap<string, number> {
     return this.#disturbances.tidied;
+  }
+
+  /** Whether storage is so far behind the server's position in WAL that the workload had better wait. */
+  isBehind(position: number): boolean {
+    return this.#caughtUpLsn > 0 && position - this.#caughtUpLsn > LAG_BYTES_MAX;
   }
 
   /** While the workload runs, and after it to the end. */
@@ -219,7 +228,9 @@ class PageOracle {
         const lsn = await this.#flushPosition();
         if (lsn !== undefined) this.#log.advance(lsn);
         const { kills } = this.#host;
-        await this.#feed(this.#main, this.#log.position);
+        const { position } = this.#log;
+        await this.#feed(this.#main, position);
+        this.#caughtUpLsn = position;
         this.#isCaughtUp = kills === this.#host.kills;
         await delay(FOLLOW_INTERVAL_MS);
       }
@@ -441,6 +452,8 @@ export async function runPageOracle(options: PageOracleOptions): Promise<PageOra
   await using server = await StockPostgres.create({ major: 17, ...binaries });
   const started = Promise.withResolvers<string>();
   const ending = new AbortController();
+  let writtenBytes = 0;
+  let isBehind: ((writtenBytes: number) => boolean) | undefined;
   const workload = runWorkload({
     server,
     seconds,
@@ -452,7 +465,9 @@ export async function runPageOracle(options: PageOracleOptions): Promise<PageOra
     ...(sqlDirectory === undefined ? {} : { sqlDirectory }),
     ...(exec === undefined ? {} : { exec }),
     onInitialCluster: started.resolve,
-    onProgress: ({ elapsedSeconds }) => {
+    isHeld: () => isBehind?.(writtenBytes) ?? false,
+    onProgress: ({ elapsedSeconds, walBytes }) => {
+      writtenBytes = walBytes;
       if (elapsedSeconds > seconds - 1) ending.abort();
     },
   }).finally(() => ending.abort());
@@ -478,6 +493,7 @@ export async function runPageOracle(options: PageOracleOptions): Promise<PageOra
     const pgbench = exec === undefined ? findPgbench() : undefined;
     const load = pgbench === undefined ? undefined : runPgbenchLoad(pgbench, server, ending.signal);
     const oracle = new PageOracle(options, { server, host, log, standby, random: random.fork() });
+    isBehind = (bytes) => oracle.isBehind(control.checkPoint + bytes);
     await Promise.all([oracle.run(initialDirectory, workload), load]);
     const { lsns, pages, branches, repeats, mismatches, tidied } = oracle;
     return {
