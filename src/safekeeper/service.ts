@@ -1,6 +1,4 @@
 import { HttpApp } from '../http/app.ts';
-import { loadVerificationKeys } from '../http/token-keys.ts';
-import { TokenVerifier } from '../http/token-verifier.ts';
 import type { Clock } from '../io/clock.ts';
 import { delayedFiles } from '../io/delayed-files.ts';
 import type { Files } from '../io/files.ts';
@@ -13,10 +11,11 @@ import type { Listener, ServerIdentity, SocketAddress, Sockets } from '../io/soc
 import { unsyncedFiles } from '../io/unsynced-files.ts';
 import type { Logger } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
+import { loadIdentity, loadOutgoing, loadVerifier, type TlsPaths } from '../service/credentials.ts';
+import { checkListen, formatAddress, type TcpAddress } from '../service/listen-policy.ts';
 import { TimelineAdministration } from './administration/administration.ts';
 import type { AdministrationExtensions } from './administration/extensions.ts';
 import { addSafekeeperRoutes } from './http/routes.ts';
-import { checkListen, formatAddress, type TcpAddress } from './listen-policy.ts';
 import { SafekeeperMetrics } from './metrics.ts';
 import { peerNews, sourcesOver, timelineTransfer } from './peers/extensions.ts';
 import type { PeerSettings } from './peers/peers-options.ts';
@@ -41,7 +40,7 @@ export interface SafekeeperOptions {
   /** Let in everybody on a network, where there are no keys. */
   readonly allowsInsecureListen?: boolean;
   /** PEM files: all doors then speak TLS only. */
-  readonly tls?: { readonly certificatePath: string; readonly privateKeyPath: string };
+  readonly tls?: TlsPaths;
   readonly objectStore?: ObjectLocation;
   /** File with this safekeeper's own token, of the scope `safekeeperdata`: for others that ask for one. */
   readonly peerTokenPath?: string;
@@ -66,9 +65,6 @@ export interface SafekeeperServiceDoors {
   readonly openS3: ObjectStoreDoors['openS3'];
   readonly logger: Logger;
 }
-
-/** Files of keys, certificates and tokens are read whole. */
-const TEXT_BYTES_MAX = 1024 * 1024;
 
 /** A safekeeper with all that belongs to it: its doors for libpq and for HTTP, its bucket, its metrics. */
 export class SafekeeperService implements AsyncDisposable {
@@ -98,7 +94,7 @@ export class SafekeeperService implements AsyncDisposable {
     checkOptions(options, given.logger);
     const doors = { ...given, files: filesFor(options, given) };
     await using starting = new AsyncDisposableStack();
-    const identity = await loadIdentity(options, doors.files);
+    const identity = await loadIdentity(options.tls, doors.files);
     const pgVerifier = await loadVerifier(options.pgTokenKeysPath, doors);
     const objects =
       options.objectStore === undefined ? undefined : await openObjectStore(options.objectStore, doors);
@@ -263,42 +259,17 @@ function filesFor({ isSyncOff, syncDelayMs }: SafekeeperOptions, doors: Safekeep
   return syncDelayMs === undefined ? files : delayedFiles(files, doors.clock, syncDelayMs);
 }
 
-async function loadVerifier(
-  path: string | undefined,
-  { files, clock }: SafekeeperServiceDoors,
-): Promise<TokenVerifier | undefined> {
-  return path === undefined ? undefined : new TokenVerifier(await loadVerificationKeys(files, path), clock);
-}
-
-async function loadIdentity({ tls }: SafekeeperOptions, files: Files): Promise<ServerIdentity | undefined> {
-  if (tls === undefined) return undefined;
-  return {
-    certificate: await readText(files, tls.certificatePath),
-    privateKey: await readText(files, tls.privateKeyPath),
-  };
-}
-
-/** Where the own doors speak TLS, those of the others do. */
 async function peerSettings(options: SafekeeperOptions, files: Files): Promise<PeerSettings> {
   const { peerTokenPath, peerAuthoritiesPath, tls, isPeerRecoveryOff } = options;
-  const hasTls = tls !== undefined || peerAuthoritiesPath !== undefined;
-  const trust =
-    peerAuthoritiesPath === undefined ? {} : { authorities: await readText(files, peerAuthoritiesPath) };
+  const paths = {
+    tokenPath: peerTokenPath,
+    authoritiesPath: peerAuthoritiesPath,
+    hasTls: tls !== undefined,
+  };
   return {
-    // Read anew each time: tokens are replaced before they expire.
-    ...(peerTokenPath === undefined
-      ? {}
-      : { token: async () => (await readText(files, peerTokenPath)).trim() }),
-    ...(hasTls ? { tls: trust } : {}),
+    ...(await loadOutgoing(paths, files)),
     ...(isPeerRecoveryOff === true ? { isRecoveryOff: true } : {}),
   };
-}
-
-async function readText(files: Files, path: string): Promise<string> {
-  await using file = await files.open(path);
-  const content = new Uint8Array(Math.min(file.sizeBytes, TEXT_BYTES_MAX));
-  const length = await file.read(content, 0, content.length, 0);
-  return new TextDecoder().decode(content.subarray(0, length));
 }
 
 function describe(address: SocketAddress): string {

@@ -15,7 +15,7 @@ interface Part {
 }
 
 const PURE = ['base', 'postgres', 'redo', 'contracts'];
-const SERVICE = [...PURE, 'io', 'observe', 'libpq', 'http', 'status'];
+const SERVICE = [...PURE, 'io', 'observe', 'libpq', 'http', 'status', 'service'];
 const SERVICES_MEET = 'services never import one another: they meet in contracts';
 
 const part = (
@@ -71,6 +71,12 @@ export const PARTS: readonly Part[] = [
     ['base', 'postgres', 'contracts', 'io', 'observe', 'libpq'],
     false,
     "it follows safekeepers' status streams for all services alike, and knows none",
+  ),
+  part(
+    'service',
+    ['base', 'contracts', 'io', 'observe', 'http'],
+    false,
+    'it is what every service needs to open its doors, and knows none',
   ),
   part('proposer', SERVICE, true, SERVICES_MEET),
   part('safekeeper', SERVICE, true, SERVICES_MEET),
