@@ -1,5 +1,5 @@
 import { parseTimelineId, type TimelineId } from '../../src/base/ids.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { type Spread, spreadOf, threadMs } from '../support/measure.ts';
 import { NO_UPKEEP, PageserverBed, takeWal } from '../support/pageserver-bed.ts';
 import type { Recording } from '../support/recording.ts';

@@ -2,7 +2,7 @@ import type { Lsn } from '../../src/base/lsn.ts';
 import type { Key } from '../../src/pageserver/keyspace/key.ts';
 import type { LayerDescription } from '../../src/pageserver/layers/layer-description.ts';
 import type { LayerMap } from '../../src/pageserver/layers/layer-map/layer-map.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { NO_UPKEEP, PageserverBed } from '../support/pageserver-bed.ts';
 import type { Recording } from '../support/recording.ts';
 import { allPages, countValues, shuffled } from './read-bed.ts';

@@ -5,7 +5,7 @@ import { BlockPins } from '../../src/pageserver/layers/blocks.ts';
 import { FoundValues } from '../../src/pageserver/layers/found-values.ts';
 import type { ReadContext } from '../../src/pageserver/layers/read-context.ts';
 import { collectValues } from '../../src/pageserver/read/collect-values.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import { FORK_MAIN } from '../../src/postgres/wal/record-header.ts';
 import { SeededRandom } from '../../test/support/seeded-random.ts';

@@ -1,5 +1,5 @@
 import type { Key } from '../../src/pageserver/keyspace/key.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import type { Page } from '../../src/postgres/page/page.ts';
 import { processMs, repeat, type Spread, spreadOf, threadMs } from '../support/measure.ts';
 import { NO_UPKEEP, PageserverBed, takeWal } from '../support/pageserver-bed.ts';
@@ -28,6 +28,8 @@ const MEBIBYTE = 1024 * 1024;
 /** What a page needs beside its base, in the measurement of redo. */
 const WANTED_RECORDS = { least: 8, most: 12 };
 const PAGES_MAX = 20_000;
+/** Pages that stay in the processor's caches with all that is needed to make them. */
+const FEW_PAGES = 64;
 const CONCURRENCIES: readonly number[] = [1, 16, 64];
 
 /** Pages of which one is kept at a time: each that is read is made anew. */
@@ -65,11 +67,26 @@ export async function measureWarmReads(recording: Recording, options: ReadOption
   return results;
 }
 
+/** Reads without any I/O of pages that need an image and some ten plain inserts: of the recording of REDO_INSERTS. */
+export async function measureInsertReads(recording: Recording, options: ReadOptions): Promise<ReadResult[]> {
+  await using bed = await PageserverBed.open({
+    settings: { ...NO_UPKEEP, openLayerBytes: 4096 * MEBIBYTE },
+    blockCacheBytes: AMPLE_BLOCK_CACHE,
+    pageCacheBytes: NO_PAGE_CACHE,
+  });
+  const active = await bed.importRecording(recording);
+  await takeWal(active, recording, recording.readWal());
+  const inOpenLayer = await measureRedoReads('open layer', active, options, 'inserts');
+  await active.timeline.flush();
+  return [...inOpenLayer, ...(await measureRedoReads('layer files', active, options, 'inserts'))];
+}
+
 /** Pages without a record, and with about ten, whose values are all in memory. */
 async function measureRedoReads(
   where: string,
   active: ActiveTimeline,
   options: ReadOptions,
+  what = 'redo',
 ): Promise<ReadResult[]> {
   const keys = shuffled(await allPages(active)).slice(0, PAGES_MAX);
   const counts = await countValues(active, keys);
@@ -84,8 +101,11 @@ async function measureRedoReads(
   if (images.length > 0) results.push(measureNow(`${where}: image`, active, images, 1, options));
   const [least, most] = [WANTED_RECORDS.least + 1, WANTED_RECORDS.most + 1];
   const changed = pick(least, most);
-  if (changed.length > 0)
-    results.push(measureNow(`${where}: redo`, active, changed, meanCount(least, most), options));
+  if (changed.length === 0) return results;
+  const values = meanCount(least, most);
+  results.push(measureNow(`${where}: ${what}`, active, changed, values, options));
+  const few = changed.slice(0, FEW_PAGES);
+  results.push(measureNow(`${where}: ${what}, of few pages`, active, few, values, options));
   return results;
 }
 

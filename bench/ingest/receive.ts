@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/observe/log.ts';
 import { WalReceiverCounts } from '../../src/pageserver/ingest/receiver/receiver-counts.ts';
 import { StatusFeed } from '../../src/pageserver/ingest/receiver/status-feed.ts';
 import { WalReceiver } from '../../src/pageserver/ingest/receiver/wal-receiver.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { TimelineIntake } from '../../src/pageserver/timeline/timeline-intake.ts';
 import { HostProcess } from '../safekeeper/host-process.ts';
 import { type Spread, spreadOf, threadMs } from '../support/measure.ts';

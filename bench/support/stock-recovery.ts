@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { findAccount } from '../../src/io/node/unprivileged-account.ts';
 import { CONTROL_FILE_PATH } from '../../src/postgres/files/control-file.ts';
 import { copyDirectory, makeRootDirectory } from '../../test/support/cluster-template.ts';
 import { StockPostgres } from '../../test/support/stock-postgres.ts';
-import { findAccount } from '../../test/support/unprivileged-account.ts';
 import { type Spread, spreadOf } from './measure.ts';
 import type { Recording } from './recording.ts';
 

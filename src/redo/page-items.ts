@@ -155,36 +155,54 @@ export function addIndexItem(
   copyBytes(page.bytes, page.view, target, source, sourceView, sourceOffset, length);
 }
 
-/** Lets the items in keptOffsets/keptLengths, which belong to the lines in keptLines, close up against the special space. */
-function compactItems(page: Page, count: number): void {
+/**
+ * Lets the items in keptOffsets/keptLengths, which belong to the lines in keptLines, close up against `end`, one after
+ * another. `isDescending`: each of them lies below the one before it, and the first below `end`, so that none is moved
+ * onto one that is still to be moved.
+ */
+function compactItems(page: Page, count: number, end: number, isDescending: boolean): void {
   const { view, bytes } = page;
-  const special = view.getUint16(PAGE_SPECIAL, true);
-  let upper = special;
+  let upper = end;
   let index = 0;
   // Items that already touch the end of the page stay where they are.
   while (index < count && (keptOffsets[index] as number) + (keptLengths[index] as number) === upper) {
     upper -= keptLengths[index] as number;
     index++;
   }
-  if (index < count) scratchBytes.set(bytes);
+  if (index < count && !isDescending) scratchBytes.set(bytes);
   while (index < count) {
     // Items of which each lies right before the one before it move in one piece.
-    const end = (keptOffsets[index] as number) + (keptLengths[index] as number);
-    const distance = upper - end;
-    let start = end;
+    const runEnd = (keptOffsets[index] as number) + (keptLengths[index] as number);
+    const distance = upper - runEnd;
+    let start = runEnd;
     for (
       ;
       index < count && (keptOffsets[index] as number) + (keptLengths[index] as number) === start;
       index++
     ) {
       start = keptOffsets[index] as number;
+      // The offset stands in the lowest bits.
       const linePosition = linePointerOffset(keptLines[index] as number);
-      view.setUint32(linePosition, (view.getUint32(linePosition, true) & ~0x7fff) | (start + distance), true);
+      view.setInt32(linePosition, view.getInt32(linePosition, true) + distance, true);
     }
     upper = start + distance;
-    copyBytes(bytes, view, upper, scratchBytes, scratchView, start, end - start);
+    if (isDescending) moveUp(page, start, runEnd, distance);
+    else copyBytes(bytes, view, upper, scratchBytes, scratchView, start, runEnd - start);
   }
   view.setUint16(PAGE_UPPER, upper, true);
+}
+
+/** From here on `copyWithin` costs less. */
+const COPY_WITHIN_BYTES_MIN = 256;
+
+/** Moves what is from `start` to `end`, a multiple of 8 bytes, up by `distance`; the two places may overlap. */
+function moveUp(page: Page, start: number, end: number, distance: number): void {
+  const { view, bytes } = page;
+  if (end - start >= COPY_WITHIN_BYTES_MIN) {
+    bytes.copyWithin(start + distance, start, end);
+    return;
+  }
+  for (let at = end - 4; at >= start; at -= 4) view.setInt32(at + distance, view.getInt32(at, true), true);
 }
 
 /** PageRepairFragmentation: after pruning a heap page, closes the gaps and gives back unused lines at the end. */
@@ -194,39 +212,56 @@ export function repairFragmentation(page: Page): void {
   const lower = view.getUint16(PAGE_LOWER, true);
   const upper = view.getUint16(PAGE_UPPER, true);
   const special = view.getUint16(PAGE_SPECIAL, true);
-  const lines = lineCount(page);
+  const linesEnd = linePointerOffset(lineCount(page) + 1);
   let kept = 0;
   let unused = 0;
-  let lastUsed = 0;
+  let usedEnd = PAGE_HEADER_BYTES;
   let total = 0;
-  for (let line = 1; line <= lines; line++) {
-    const position = linePointerOffset(line);
-    const pointer = view.getUint32(position, true);
-    if (lineFlags(pointer) === LINE_UNUSED) {
-      if (pointer !== 0) view.setUint32(position, 0, true);
+  /** Items before the first one that has to move close up to here. */
+  let movedEnd = special;
+  let lowest = special;
+  let isDescending = true;
+  // The items' places are written out: this goes over all lines of a page, and is most of what a prune record costs.
+  for (let position = PAGE_HEADER_BYTES; position < linesEnd; position += LINE_POINTER_BYTES) {
+    const pointer = view.getInt32(position, true);
+    if ((pointer & LINE_FLAGS_MASK) === 0) {
+      if (pointer !== 0) view.setInt32(position, 0, true);
       unused++;
       continue;
     }
-    lastUsed = line;
-    if (lineItemLength(pointer) === 0) continue;
-    const offset = lineItemOffset(pointer);
-    const length = maxAlign(lineItemLength(pointer));
-    if (offset < upper || offset + length > special)
-      failRedo(`corrupted line pointer ${line}: offset ${offset}`);
-    keptLines[kept] = line;
+    usedEnd = position + LINE_POINTER_BYTES;
+    const length = ((pointer >>> 17) + 7) & ~7;
+    if (length === 0) continue;
+    const offset = pointer & 0x7fff;
+    const end = offset + length;
+    if (offset < upper || end > special) failCorruptedItem(position, offset);
+    total += length;
+    if (end > lowest) isDescending = false;
+    lowest = offset;
+    if (kept === 0 && end === movedEnd) {
+      movedEnd = offset;
+      continue;
+    }
+    keptLines[kept] = (position - PAGE_HEADER_BYTES) / LINE_POINTER_BYTES + 1;
     keptOffsets[kept] = offset;
     keptLengths[kept] = length;
     kept++;
-    total += length;
   }
   if (total > special - lower) failRedo(`corrupted item lengths: ${total} bytes in ${special - lower}`);
-  if (kept === 0) view.setUint16(PAGE_UPPER, special, true);
-  else compactItems(page, kept);
-  if (lastUsed !== lines) {
-    unused -= lines - lastUsed;
-    view.setUint16(PAGE_LOWER, lower - (lines - lastUsed) * LINE_POINTER_BYTES, true);
+  compactItems(page, kept, movedEnd, isDescending);
+  if (usedEnd !== linesEnd) {
+    unused -= (linesEnd - usedEnd) / LINE_POINTER_BYTES;
+    view.setUint16(PAGE_LOWER, lower - (linesEnd - usedEnd), true);
   }
   setFreeLinesHint(page, unused > 0);
+}
+
+/** The flags of a line pointer, in their place. LINE_UNUSED is 0. */
+const LINE_FLAGS_MASK: number = 3 << 15;
+
+function failCorruptedItem(position: number, offset: number): never {
+  const line = (position - PAGE_HEADER_BYTES) / LINE_POINTER_BYTES + 1;
+  failRedo(`corrupted line pointer ${line}: offset ${offset}`);
 }
 
 /** PageTruncateLinePointerArray: gives back unused lines at the end of a heap page, but never the first line. */
@@ -352,7 +387,7 @@ export function deleteIndexItems(page: Page, numbers: DataView, numbersOffset: n
   }
   view.setUint16(PAGE_LOWER, PAGE_HEADER_BYTES + kept * LINE_POINTER_BYTES, true);
   if (kept === 0) view.setUint16(PAGE_UPPER, special, true);
-  else compactItems(page, kept);
+  else compactItems(page, kept, special, false);
 }
 
 /**

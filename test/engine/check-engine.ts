@@ -5,10 +5,11 @@ import { auxiliaryFileKey } from '../../src/pageserver/keyspace/auxiliary-file.t
 import { KIND_RELATION_SIZE, kindRange } from '../../src/pageserver/keyspace/keys.ts';
 import { decodeSize } from '../../src/pageserver/keyspace/stored-values.ts';
 import type { ReadContext } from '../../src/pageserver/layers/read-context.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { Page } from '../../src/postgres/page/page.ts';
+import { FORK_VISIBILITY_MAP } from '../../src/postgres/wal/record-header.ts';
 import { MODEL_DATABASE, MODEL_RELATIONS, MODEL_TABLESPACE, modelRelation } from './model-cluster.ts';
-import { CLOG, fileName, MODEL_PATHS, pageName, sizeName } from './model-records.ts';
+import { CLOG, fileName, MODEL_PATHS, mapName, mapSizeName, pageName, sizeName } from './model-records.ts';
 import type { ModelTimeline } from './model-timeline.ts';
 
 export const context: ReadContext = { task: 'administration', signal: new AbortController().signal };
@@ -48,10 +49,13 @@ export async function checkAt(
 
 async function checkSizes(reads: ActiveTimeline['reads'], model: ModelTimeline, lsn: Lsn): Promise<void> {
   const scanned = await reads.scan(kindRange(KIND_RELATION_SIZE), lsn, context);
-  const found = scanned.map(({ key, bytes }) => `${key.field4}: ${decodeSize(bytes)}`).join();
+  const found = scanned.map(({ key, bytes }) => `${key.field4}/${key.field5}: ${decodeSize(bytes)}`).join();
   const wanted = MODEL_RELATIONS.flatMap((relation) => {
-    const size = model.numberAt(sizeName(relation), lsn);
-    return size === undefined ? [] : [`${relation}: ${size}`];
+    const sizes = [0, FORK_VISIBILITY_MAP].map((fork) => {
+      const name = fork === 0 ? sizeName(relation) : mapSizeName(relation);
+      return { fork, size: model.numberAt(name, lsn) };
+    });
+    return sizes.flatMap(({ fork, size }) => (size === undefined ? [] : [`${relation}/${fork}: ${size}`]));
   });
   if (found !== wanted.join()) mismatch(model, lsn, `relations are ${found}, not ${wanted}`);
   let blocks = 0;
@@ -77,6 +81,11 @@ async function checkPages(reads: ActiveTimeline['reads'], model: ModelTimeline, 
         mismatch(model, lsn, `block ${block} of ${relation} differs from byte ${at} on`);
       }
     }
+    if (model.numberAt(mapSizeName(relation), lsn) !== 1) continue;
+    const map = new Page(new Uint8Array(8192).fill(0xee));
+    await reads.page(modelRelation(relation), FORK_VISIBILITY_MAP, 0, lsn, map, context);
+    if (Buffer.compare(map.bytes, model.bytesAt(mapName(relation), lsn) as Uint8Array) !== 0)
+      mismatch(model, lsn, `the visibility map of ${relation} differs`);
   }
 }
 

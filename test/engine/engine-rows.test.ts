@@ -108,7 +108,9 @@ test('IX-04: as long as it is not in the bucket, it is not there for anybody', a
     });
     await world.node.incarnation?.doors.clock.yieldToOthers();
     expect(world.find(BRANCH)).toBeUndefined();
-    await expect(world.tenant.createBranch(BRANCH, MAIN)).rejects.toMatchObject({ code: 'TIMELINE_BUSY' });
+    await expect(world.tenant.createBranch(BRANCH, MAIN)).rejects.toMatchObject({
+      code: 'TIMELINE_BEING_CREATED',
+    });
     expect(isOver).toBe(false);
     world.heal();
     await creating;

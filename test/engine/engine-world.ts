@@ -6,7 +6,8 @@ import { type Logger, silentLogger } from '../../src/observe/log.ts';
 import { Metrics } from '../../src/observe/metrics.ts';
 import { jobs } from '../../src/pageserver/jobs.ts';
 import { PageStorage, type StorageOptions } from '../../src/pageserver/storage.ts';
-import type { ActiveTimeline, Tenant } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
+import type { Tenant } from '../../src/pageserver/tenant/tenant.ts';
 import { TimelineIntake } from '../../src/pageserver/timeline/timeline-intake.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { Kernel } from '../sim/kernel.ts';
@@ -160,8 +161,13 @@ export class EngineWorld {
     const objects = this.objects;
     for (;;) {
       try {
-        return await PageStorage.open(
-          { ...this.options, directory: DATA },
+        const storage = await PageStorage.open(
+          {
+            ...this.options,
+            // Leases of an earlier life are the matter of tests of their own.
+            settings: { leaseMs: 0, ...this.options.settings },
+            directory: DATA,
+          },
           {
             ...doors,
             objects,
@@ -171,6 +177,8 @@ export class EngineWorld {
             generations: this.cloud.attachments.forNode(this.#number),
           },
         );
+        await storage.loaded;
+        return storage;
       } catch (error) {
         if (!(error instanceof VarveError) || error.kind !== 'unavailable' || !this.isTroubled) throw error;
         this.heal();

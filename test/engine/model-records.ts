@@ -4,13 +4,16 @@ import type { Lsn } from '../../src/base/lsn.ts';
 import { changeAuxiliaryFiles } from '../../src/pageserver/keyspace/auxiliary-file.ts';
 import { CHECKPOINT_BYTES, encodeCheckPoint } from '../../src/postgres/files/checkpoint.ts';
 import { initializePage, lineCount, PAGE_LOWER, PAGE_UPPER, Page } from '../../src/postgres/page/page.ts';
+import { truncateVisibilityMapPage } from '../../src/postgres/page/visibility-map.ts';
 import * as rm from '../../src/postgres/rmgr/resource-manager.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import type { DecodedRecord } from '../../src/postgres/wal/decoded-record.ts';
+import { FORK_VISIBILITY_MAP } from '../../src/postgres/wal/record-header.ts';
 import type { BlockToWrite, RecordToWrite } from '../../src/postgres/wal/record-writer.ts';
 import { effectsOf } from '../../src/redo/effects/effects-of.ts';
 import { applySlruPageEffect } from '../../src/redo/effects/slru-pages.ts';
 import { redo } from '../../src/redo/redo.ts';
+import { findVisibilityClears, redoVisibilityClears, VisibilityClears } from '../../src/redo/visibility.ts';
 import { walTuple } from '../support/heap-pages.ts';
 import { ByteWriter } from '../support/record-builder.ts';
 import type { SeededRandom } from '../support/seeded-random.ts';
@@ -28,6 +31,9 @@ import type { ModelTimeline } from './model-timeline.ts';
 
 export const pageName = (relation: number, block: number): string => `page ${relation} ${block}`;
 export const sizeName = (relation: number): string => `size ${relation}`;
+/** Of the only page of the visibility map, and how many there are. */
+export const mapName = (relation: number): string => `map ${relation}`;
+export const mapSizeName = (relation: number): string => `map size ${relation}`;
 export const fileName = (path: string): string => `file ${path}`;
 export const CLOG = 'clog';
 export const MODEL_PATHS: readonly string[] = ['pg_logical/a', 'pg_stat/b'];
@@ -57,6 +63,7 @@ export function drawRecord(random: SeededRandom, model: ModelTimeline, nowMicros
   else if (dice < 70) insert(random, model, relation);
   else if (dice < 78) truncate(random, model, relation);
   else if (dice < 81) create(model, relation);
+  else if (dice < 85) setVisible(model, relation);
   else if (dice < 92) commit(random, model, nowMicros);
   else if (dice < 96) message(random, model, `varve-file:${random.pick(MODEL_PATHS)}`, 200);
   else message(random, model, 'nothing', 6000);
@@ -120,7 +127,7 @@ function patch(random: SeededRandom, model: ModelTimeline, relation: number): vo
   changePages(model, { resourceManager: rm.RM_GENERIC, info: 0, blocks });
 }
 
-/** Heap INSERT: into a page that is made anew, or behind its last tuple. */
+/** Heap INSERT: into a page that is made anew, or behind its last tuple. Every other one ends the page's visibility. */
 function insert(random: SeededRandom, model: ModelTimeline, relation: number): void {
   const size = model.numberAt(sizeName(relation)) ?? 0;
   const number = Math.min(BLOCKS_MAX, random.below(size + 1));
@@ -136,7 +143,10 @@ function insert(random: SeededRandom, model: ModelTimeline, relation: number): v
     resourceManager: rm.RM_HEAP,
     info: isNew ? 0x80 : 0,
     xid,
-    mainData: new ByteWriter().u16(line).u8(0).finish(),
+    mainData: new ByteWriter()
+      .u16(line)
+      .u8(length % 2)
+      .finish(),
     blocks: [
       {
         ...block(0, relation, number),
@@ -164,7 +174,42 @@ function changePages(model: ModelTimeline, parts: RecordToWrite): void {
     const page = new Page((model.bytesAt(pageName(relation, blockNumber)) as Uint8Array).slice());
     redo(page, record, blockId, HINTS);
     model.set(pageName(relation, blockNumber), page.bytes);
+    clearVisible(model, relation, record);
   }
+}
+
+/** XLOG FPI of a page of the visibility map: all blocks there are, and more, are visible and frozen. */
+function setVisible(model: ModelTimeline, relation: number): void {
+  if (model.numberAt(sizeName(relation)) === undefined) {
+    create(model, relation);
+    return;
+  }
+  const page = new Page();
+  initializePage(page, 0);
+  page.bytes.fill(0xff, 24, 24 + BLOCKS_MAX);
+  const holeOffset = 24 + BLOCKS_MAX;
+  const image = {
+    bytes: page.bytes.slice(0, holeOffset),
+    holeOffset,
+    holeLength: 8192 - holeOffset,
+    imageInfo: POSTGRES_17.imageHasHole | POSTGRES_17.imageApply,
+    compressed: false,
+  };
+  const blocks = [{ ...block(0, relation, 0), fork: FORK_VISIBILITY_MAP, image }];
+  const record = model.append({ resourceManager: rm.RM_XLOG, info: 0xb0, blocks });
+  const map = new Page();
+  redo(map, record, 0, HINTS);
+  model.set(mapName(relation), map.bytes);
+  model.set(mapSizeName(relation), 1);
+}
+
+function clearVisible(model: ModelTimeline, relation: number, record: DecodedRecord): void {
+  if (findVisibilityClears(record, new VisibilityClears()) === 0) return;
+  const hasMap = model.numberAt(mapSizeName(relation)) === 1;
+  const map = new Page(hasMap ? model.bytesAt(mapName(relation))?.slice() : new Uint8Array(8192));
+  redoVisibilityClears(map, record, 0);
+  model.set(mapName(relation), map.bytes);
+  if (!hasMap) model.set(mapSizeName(relation), 1);
 }
 
 function truncate(random: SeededRandom, model: ModelTimeline, relation: number): void {
@@ -177,6 +222,13 @@ function truncate(random: SeededRandom, model: ModelTimeline, relation: number):
   const mainData = new ByteWriter().u32(blocks).relation(modelRelation(relation)).u32(7).finish();
   model.append({ resourceManager: rm.RM_SMGR, info: 0x20, mainData });
   if (blocks < size) model.set(sizeName(relation), blocks);
+  if (model.numberAt(mapSizeName(relation)) !== 1) return;
+  if (blocks === 0) model.set(mapSizeName(relation), 0);
+  else {
+    const map = new Page((model.bytesAt(mapName(relation)) as Uint8Array).slice());
+    truncateVisibilityMapPage(map, blocks);
+    model.set(mapName(relation), map.bytes);
+  }
 }
 
 function create(model: ModelTimeline, relation: number): void {
@@ -200,7 +252,10 @@ function commit(random: SeededRandom, model: ModelTimeline, nowMicros: number): 
     xid,
     mainData: writer.finish(),
   });
-  for (const relation of dropped) model.set(sizeName(relation), undefined);
+  for (const relation of dropped) {
+    model.set(sizeName(relation), undefined);
+    model.set(mapSizeName(relation), undefined);
+  }
   setClog(model, record);
   model.set(XID, xid + 1);
   model.commits.push({ endLsn: record.endLsn as Lsn, micros });

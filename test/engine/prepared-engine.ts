@@ -1,7 +1,7 @@
 /** An engine with a timeline and some history, for tests that go on from there. */
 import { toLsn } from '../../src/base/lsn.ts';
 import type { StorageOptions } from '../../src/pageserver/storage.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import type { TimelineSettings } from '../../src/pageserver/timeline/settings.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { checkAt } from './check-engine.ts';

@@ -1,7 +1,7 @@
 import { VarveError } from '../../src/base/errors.ts';
 import type { TimelineId } from '../../src/base/ids.ts';
 import { toLsn } from '../../src/base/lsn.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { listenToAssertions } from '../sim/cluster/assertions.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { checkAt, checkMoment, checkTimeline, EngineMismatch } from './check-engine.ts';
@@ -253,7 +253,7 @@ class EngineRun {
         this.counts.branches++;
       } catch (error) {
         if (!(error instanceof VarveError)) throw error;
-        const isTooOld = error.code === 'LSN_BELOW_CUTOFF' && at.endLsn < active.timeline.gcCutoffLsn;
+        const isTooOld = error.code === 'BAD_BRANCH_POINT' && at.endLsn < active.timeline.gcCutoffLsn;
         if (!isTooOld && !(error.kind === 'unavailable' && this.world.isTroubled)) throw error;
       }
       this.#uncertain.delete(model.id);

@@ -2,6 +2,7 @@ import { close, fdatasync, ftruncate, read, readSync, write, writeSync } from 'n
 import { AssertionError, VarveError } from '../../base/errors.ts';
 import type { UpdatableFile } from '../files.ts';
 import { toFileError } from './file-errors.ts';
+import type { QuickReads } from './quick-reads.ts';
 
 /**
  * An open file. It works on the bare descriptor with callbacks, which costs half of what FileHandle and its promises
@@ -12,6 +13,7 @@ export class OpenFile implements UpdatableFile {
   readonly sizeBytes: number;
   readonly #descriptor: number;
   readonly #readUnitBytes: number;
+  readonly #quickReads: QuickReads | undefined;
   #operationsUnderWay = 0;
   #closed: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
@@ -19,15 +21,25 @@ export class OpenFile implements UpdatableFile {
   /**
    * @param readUnitBytes what the system wants reads in multiples of; one that ends within a unit has come to the end
    *   of the file, and nothing is asked for behind it
+   * @param quickReads says which reads may hold up the event loop; without it none does
    */
-  constructor(path: string, sizeBytes: number, descriptor: number, readUnitBytes = 1) {
+  constructor(
+    path: string,
+    sizeBytes: number,
+    descriptor: number,
+    readUnitBytes = 1,
+    quickReads?: QuickReads,
+  ) {
     this.path = path;
     this.sizeBytes = sizeBytes;
     this.#descriptor = descriptor;
     this.#readUnitBytes = readUnitBytes;
+    this.#quickReads = quickReads;
   }
 
   read(target: Uint8Array, start: number, length: number, position: number): Promise<number> {
+    const quickReads = this.#quickReads;
+    if (quickReads?.begin(length)) return this.#readQuickly(quickReads, target, start, length, position);
     return new Promise((resolve, reject) => {
       let done = 0;
       const step = (): void => {
@@ -41,6 +53,20 @@ export class OpenFile implements UpdatableFile {
       };
       this.#begin(step);
     });
+  }
+
+  async #readQuickly(
+    quickReads: QuickReads,
+    target: Uint8Array,
+    start: number,
+    length: number,
+    position: number,
+  ): Promise<number> {
+    try {
+      return this.readNow(target, start, length, position);
+    } finally {
+      quickReads.end();
+    }
   }
 
   readNow(target: Uint8Array, start: number, length: number, position: number): number {

@@ -201,10 +201,25 @@ describe('bits of the visibility map', () => {
     const timeline = startTimeline();
     timeline.put(relationSizeKey(TEST_RELATION, MAIN), encodeSize(8));
     take(timeline, deleteVisible(5));
-    expect(describeValues(timeline, block(VISIBILITY_MAP, 0))[0]).toMatch(/^record no-base/);
+    expect(describeValues(timeline, block(VISIBILITY_MAP, 0))).toEqual(['clears no-base 5']);
     expect(timeline.size(TEST_RELATION, VISIBILITY_MAP)).toBe(1);
     take(timeline, deleteVisible(6));
-    expect(describeValues(timeline, block(VISIBILITY_MAP, 0))[1]).toMatch(/^record \d/);
+    take(timeline, { ...deleteVisible(7), blocks: [{ blockNumber: 7, image: samplePage(1) }] });
+    expect(describeValues(timeline, block(VISIBILITY_MAP, 0)).slice(1)).toEqual(['clears 5', 'clears 5']);
+    const [first, second] = timeline.values(block(VISIBILITY_MAP, 0));
+    expect([first?.bytes, second?.bytes]).toEqual([
+      Uint8Array.of(0, 0, 0, 5, 3),
+      Uint8Array.of(0, 0, 0, 6, 3),
+    ]);
+  });
+
+  test('of a page that the record names are cleared by the record', () => {
+    const timeline = startTimeline();
+    timeline.put(relationSizeKey(TEST_RELATION, MAIN), encodeSize(8));
+    timeline.put(relationSizeKey(TEST_RELATION, VISIBILITY_MAP), encodeSize(1));
+    const blocks = [{ blockNumber: 5 }, { fork: VISIBILITY_MAP, blockNumber: 0 }];
+    const { totalLength } = take(timeline, { ...deleteVisible(5), blocks });
+    expect(describeValues(timeline, block(VISIBILITY_MAP, 0))).toEqual([`record ${totalLength}`]);
   });
 
   test('are cleared when the page is read', () => {
@@ -228,10 +243,9 @@ describe('bits of the visibility map', () => {
     const timeline = startTimeline();
     timeline.put(relationSizeKey(TEST_RELATION, MAIN), encodeSize(HEAP_BLOCKS_PER_MAP_PAGE + 10));
     take(timeline, updateVisible(1, 2));
-    expect(describeValues(timeline, block(VISIBILITY_MAP, 0))).toHaveLength(1);
     take(timeline, updateVisible(1, HEAP_BLOCKS_PER_MAP_PAGE));
-    expect(describeValues(timeline, block(VISIBILITY_MAP, 0))).toHaveLength(2);
-    expect(describeValues(timeline, block(VISIBILITY_MAP, 1))).toHaveLength(1);
+    expect(describeValues(timeline, block(VISIBILITY_MAP, 0))).toEqual(['clears no-base 10', 'clears 5']);
+    expect(describeValues(timeline, block(VISIBILITY_MAP, 1))).toEqual(['clears no-base 5']);
     expect(timeline.size(TEST_RELATION, VISIBILITY_MAP)).toBe(2);
   });
 });

@@ -13,7 +13,13 @@ import {
   FORK_VISIBILITY_MAP,
 } from '../../postgres/wal/record-header.ts';
 import { findVisibilityClears, VisibilityClears } from '../../redo/visibility.ts';
-import { VALUE_NEEDS_NO_BASE, VALUE_RECORD } from '../layers/value.ts';
+import {
+  VALUE_KIND_MASK,
+  VALUE_NEEDS_NO_BASE,
+  VALUE_RECORD,
+  VALUE_VISIBILITY_CLEARS,
+} from '../layers/value.ts';
+import { CLEAR_BYTES, CLEARS_MAX, writeClear } from '../layers/visibility-clears.ts';
 import { refuseRecord } from './check-record.ts';
 import type { IngestSink } from './ingest-sink.ts';
 import type { Missing } from './missing.ts';
@@ -28,6 +34,8 @@ const GAP_BLOCKS_MAX: number = 16 * 1024 * 1024;
 export class BlockIngest {
   readonly #sizes: RelationSizes;
   readonly #clears = new VisibilityClears();
+  readonly #clearBytes = new Uint8Array(CLEARS_MAX * CLEAR_BYTES);
+  readonly #clearView = new DataView(this.#clearBytes.buffer);
   // What the record under work touches: block by block the stem, the block's number, and the value's flags.
   readonly #stems = new Int32Array(TOUCHED_MAX);
   readonly #blocks = new Uint32Array(TOUCHED_MAX);
@@ -43,7 +51,8 @@ export class BlockIngest {
   }
 
   /**
-   * Puts the record under each block that it changes. `settingsFlags` are VALUE_HINTS_LOGGED or 0.
+   * Puts the record under each block that it names, and what it clears under each page of the visibility map that it does
+   * not name. `settingsFlags` are VALUE_HINTS_LOGGED or 0.
    * @throws CorruptionError, having put nothing
    */
   ingest(record: DecodedRecord, sink: IngestSink, settingsFlags: number): Missing | undefined {
@@ -53,11 +62,9 @@ export class BlockIngest {
       if (missing !== undefined) return missing;
     }
     for (let index = 0; index < this.#count; index++) {
-      sink.putRecord(
-        this.#stems[index] as number,
-        this.#blocks[index] as number,
-        this.#flags[index] as number,
-      );
+      const flags = this.#flags[index] as number;
+      if ((flags & VALUE_KIND_MASK) === VALUE_VISIBILITY_CLEARS) this.#putClears(index, sink);
+      else sink.putRecord(this.#stems[index] as number, this.#blocks[index] as number, flags);
     }
     return undefined;
   }
@@ -106,11 +113,14 @@ export class BlockIngest {
       this.#touch(stem, block, isWhole ? valueFlags | VALUE_NEEDS_NO_BASE : valueFlags);
     }
     if (record.resourceManager !== RM_HEAP && record.resourceManager !== RM_HEAP2) return;
-    if (findVisibilityClears(record, this.#clears) > 0) this.#collectClears(record, valueFlags);
+    if (findVisibilityClears(record, this.#clears) > 0) this.#collectClears(record);
   }
 
-  /** Pages of the visibility map that the record changes without naming them. */
-  #collectClears(record: DecodedRecord, valueFlags: number): void {
+  /**
+   * Pages of the visibility map that the record changes without naming them. They do not get the record, which may have
+   * images of other pages: one page of the map speaks of 32 672 blocks, whose records would all be its history.
+   */
+  #collectClears(record: DecodedRecord): void {
     const { count, tablespace, database, relation, heapBlocks } = this.#clears;
     const named = this.#count;
     const stem = this.#sizes.stemOf(tablespace, database, relation, FORK_VISIBILITY_MAP);
@@ -119,8 +129,28 @@ export class BlockIngest {
       if (index > 0 && mapBlock === this.#blocks[named]) continue;
       if (this.#touches(stem, mapBlock))
         refuseRecord(record, 'it names a page of the visibility map, and clears others');
-      this.#touch(stem, mapBlock, valueFlags);
+      this.#touch(stem, mapBlock, VALUE_VISIBILITY_CLEARS);
     }
+  }
+
+  /** Of the page of the map that was touched as `index`. */
+  #putClears(index: number, sink: IngestSink): void {
+    const { count, heapBlocks, flags } = this.#clears;
+    const mapBlock = this.#blocks[index] as number;
+    let length = 0;
+    for (let clear = 0; clear < count; clear++) {
+      const heapBlock = heapBlocks[clear] as number;
+      if (visibilityMapBlock(heapBlock) !== mapBlock) continue;
+      writeClear(this.#clearView, length, heapBlock, flags[clear] as number);
+      length += CLEAR_BYTES;
+    }
+    sink.putVisibilityClears(
+      this.#stems[index] as number,
+      mapBlock,
+      this.#flags[index] as number,
+      this.#clearBytes,
+      length,
+    );
   }
 
   #touches(stem: number, block: number): boolean {

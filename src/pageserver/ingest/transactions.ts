@@ -89,7 +89,7 @@ export class Transactions {
 }
 
 /** The stored state is what a PREPARE record has as its main data, so it is read as one. */
-function readSubtransactions(version: PostgresVersion, content: Uint8Array): readonly number[] {
+export function readSubtransactions(version: PostgresVersion, content: Uint8Array): readonly number[] {
   const bytes = encodeRecord({ resourceManager: RM_XACT, info: XLOG_XACT_PREPARE, mainData: content }, 0);
   const record = new DecodedRecord(version);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,5 +1,6 @@
 import { CorruptionError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
+import { VISIBILITYMAP_ALL_FROZEN, VISIBILITYMAP_ALL_VISIBLE } from '../../postgres/page/visibility-map.ts';
 import { formatKey, type Key } from '../keyspace/key.ts';
 import {
   CLUSTER_COMMIT_TIME,
@@ -27,7 +28,9 @@ import {
   VALUE_KIND_MASK,
   VALUE_NEEDS_NO_BASE,
   VALUE_POISON,
+  VALUE_VISIBILITY_CLEARS,
 } from '../layers/value.ts';
+import { decodeVisibilityClears } from '../layers/visibility-clears.ts';
 import { keyText } from './key-text.ts';
 
 /** A value of a layer, as those see it who look into one. */
@@ -36,7 +39,7 @@ export interface InspectedValue {
   readonly key: string;
   readonly keyText: string;
   readonly lsn: Lsn;
-  readonly kind: 'image' | 'record' | 'poison';
+  readonly kind: 'image' | 'record' | 'poison' | 'clears';
   /** Names of what is said beside the kind. */
   readonly flags: readonly string[];
   /** Not to be changed. */
@@ -45,7 +48,7 @@ export interface InspectedValue {
   readonly content: 'relation-page' | 'slru-page' | 'small';
   readonly fork: number;
   readonly block: number;
-  /** What a small image says, as far as that is short; the text of a poison. */
+  /** What a small image says, as far as that is short; what is cleared; the text of a poison. */
   readonly meaning?: Readonly<Record<string, unknown>>;
 }
 
@@ -85,6 +88,7 @@ export function inspectValue(
 function kindOf(flags: number): InspectedValue['kind'] {
   const kind = flags & VALUE_KIND_MASK;
   if (kind === VALUE_IMAGE) return 'image';
+  if (kind === VALUE_VISIBILITY_CLEARS) return 'clears';
   return kind === VALUE_POISON ? 'poison' : 'record';
 }
 
@@ -94,14 +98,26 @@ function meaningOf(
   bytes: Uint8Array,
 ): Readonly<Record<string, unknown>> | undefined {
   if (kind === 'poison') return { reason: new TextDecoder().decode(bytes) };
-  if (kind === 'record' || isPageKey(key)) return undefined;
-  if (bytes.length === 0) return { exists: false };
+  if (kind === 'record' || (kind === 'image' && isPageKey(key))) return undefined;
+  if (kind === 'image' && bytes.length === 0) return { exists: false };
   try {
+    if (kind === 'clears') return describeClears(key, bytes);
     return decodeSmall(key, bytes);
   } catch (error) {
     if (error instanceof CorruptionError) return { problem: error.reason };
     throw error;
   }
+}
+
+function describeClears(key: Key, bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  const clears = decodeVisibilityClears(bytes, key.index).map(({ heapBlock, bits }) => ({
+    heapBlock,
+    bits: [
+      ...((bits & VISIBILITYMAP_ALL_VISIBLE) === 0 ? [] : ['ALL_VISIBLE']),
+      ...((bits & VISIBILITYMAP_ALL_FROZEN) === 0 ? [] : ['ALL_FROZEN']),
+    ],
+  }));
+  return { clears };
 }
 
 function decodeSmall(key: Key, bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {

@@ -21,7 +21,14 @@ import { redoVisibilityClears } from '../../redo/visibility.ts';
 import { formatKey, type Key } from '../keyspace/key.ts';
 import { KIND_RELATION_BLOCK, SLRU_NAMES, slruPageOfKey } from '../keyspace/keys.ts';
 import type { FoundValues } from './found-values.ts';
-import { VALUE_HINTS_LOGGED, VALUE_IMAGE, VALUE_KIND_MASK, VALUE_POISON, VALUE_RECORD } from './value.ts';
+import {
+  VALUE_HINTS_LOGGED,
+  VALUE_IMAGE,
+  VALUE_KIND_MASK,
+  VALUE_POISON,
+  VALUE_VISIBILITY_CLEARS,
+} from './value.ts';
+import { applyVisibilityClears } from './visibility-clears.ts';
 
 const HINTS_LOGGED: RedoSettings = { hintBitsAreLogged: true };
 const HINTS_NOT_LOGGED: RedoSettings = { hintBitsAreLogged: false };
@@ -76,14 +83,18 @@ export class ValueApplier {
     const flags = found.flags[index] as number;
     const lsn = found.lsns[index] as number;
     const kind = flags & VALUE_KIND_MASK;
-    if (kind !== VALUE_RECORD) {
-      if (kind === VALUE_POISON) throw poisoned(key, found, index);
-      throw new CorruptionError('BAD_VALUE', `a value of kind ${kind} cannot be applied`, placeOf(key, lsn));
+    if (kind === VALUE_POISON) throw poisoned(key, found, index);
+    if (kind === VALUE_IMAGE) {
+      throw new CorruptionError('BAD_VALUE', 'an image is no change of a page', placeOf(key, lsn));
     }
     const offset = found.offsets[index] as number;
     const length = found.lengths[index] as number;
     const view = found.views[index] as DataView;
     try {
+      if (kind === VALUE_VISIBILITY_CLEARS) {
+        applyVisibilityClears(key, view, offset, length, target);
+        return;
+      }
       if (length < RECORD_HEADER_BYTES || view.getUint32(offset, true) !== length) {
         throw new CorruptionError('BAD_VALUE', 'the stored record has another length than it says');
       }
@@ -143,7 +154,10 @@ function poisoned(key: Key, found: FoundValues, index: number): CorruptionError 
   );
 }
 
-/** What a record does to a block of a relation: through its reference to it, or to the visibility map without one. */
+/**
+ * What a record does to a block of a relation: through its reference to it, or to the visibility map without one. Of heap
+ * records only layer files of version 1 have the latter.
+ */
 function applyToRelation(key: Key, record: DecodedRecord, page: Page, settings: RedoSettings): void {
   const blockId = findBlock(key, record);
   if (blockId >= 0) {

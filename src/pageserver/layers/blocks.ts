@@ -57,6 +57,10 @@ export class BlockPins {
   async load(context: ReadContext): Promise<void> {
     const lacking = this.#lacking;
     this.#lacking = new Map();
+    if (lacking.size === 1) {
+      for (const [file, blocks] of lacking) await this.#loadOf(file, [...blocks], context);
+      return;
+    }
     await Promise.all([...lacking].map(([file, blocks]) => this.#loadOf(file, [...blocks], context)));
   }
 

@@ -75,6 +75,22 @@ export class FoundValues {
     return offset;
   }
 
+  /**
+   * Reads the first and the last byte of each value, for who is going to read all of them one after another: a processor
+   * fetches them at the same time, and not each of them when its turn comes. Returns nothing of use.
+   */
+  touch(): number {
+    const { count, views, offsets, lengths } = this;
+    let bits = 0;
+    for (let index = 0; index < count; index++) {
+      const view = views[index] as DataView;
+      const offset = offsets[index] as number;
+      const length = lengths[index] as number;
+      if (length > 0) bits |= view.getUint8(offset) | view.getUint8(offset + length - 1);
+    }
+    return bits;
+  }
+
   /** Blocks that were found are not kept in memory. The lists stay as long as they are: a shorter one gets memory anew. */
   #letGo(count: number): void {
     for (let index = count; index < this.count; index++) {

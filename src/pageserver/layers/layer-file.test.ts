@@ -289,11 +289,11 @@ describe('a file that is not the layer that it is taken for', () => {
     await expect(read(layer, path, bytes.subarray(0, -1))).rejects.toMatchObject({ code: 'BAD_LAYER' });
     await expect(read(layer, path, new Uint8Array(0))).rejects.toMatchObject({ code: 'BAD_LAYER' });
     const later = bytes.slice();
-    later[9] = 2;
+    later[9] = 3;
     await expect(read(layer, path, later)).rejects.toMatchObject({
       kind: 'corruption',
       code: 'UNKNOWN_LAYER_VERSION',
-      message: expect.stringContaining('version 2'),
+      message: expect.stringContaining('version 3'),
     });
     rmSync(path);
     const file = new LayerFile({ ...layer, path, cache: new BlockCache(1000), open: () => files.open(path) });

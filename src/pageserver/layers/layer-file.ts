@@ -60,17 +60,13 @@ export class LayerFile implements BlockFile {
   }
 
   async load(blocks: readonly number[], context: ReadContext): Promise<Block[]> {
+    // Ascending: those of the index come first.
+    const firstData = blocks.findIndex((block) => block > 0);
+    if (firstData === 0) return this.#loadOf(this.#data, blocks, context);
+    if (firstData === -1) return this.#loadOf(this.#index, blocks, context);
     const [index, data] = await Promise.all([
-      this.#loadOf(
-        this.#index,
-        blocks.filter((block) => block <= 0),
-        context,
-      ),
-      this.#loadOf(
-        this.#data,
-        blocks.filter((block) => block > 0),
-        context,
-      ),
+      this.#loadOf(this.#index, blocks.slice(0, firstData), context),
+      this.#loadOf(this.#data, blocks.slice(firstData), context),
     ]);
     return [...index, ...data];
   }
@@ -155,7 +151,6 @@ export class LayerFile implements BlockFile {
   }
 
   #loadOf(cached: CachedBlocks, blocks: readonly number[], context: ReadContext): Promise<Block[]> {
-    if (blocks.length === 0) return Promise.resolve([]);
     return cached.load(blocks, context, (missing) => this.#fetch(missing, context));
   }
 
@@ -163,13 +158,17 @@ export class LayerFile implements BlockFile {
     throwIfCancelled(context.signal);
     const file = await this.#opened(context);
     const isIndex = (numbers[0] as number) <= 0;
+    if (!isIndex) {
+      const wanted = numbers.map((number) => this.#want(number));
+      return readBlocks(file, wanted, BLOCK_DATA);
+    }
     const blocks = new Map<number, Block>();
     if (numbers.includes(ROOT)) blocks.set(ROOT, await this.#loadRoot(file));
     const others = numbers.filter((number) => number !== ROOT);
     // Leaves come in descending order.
-    if (isIndex) others.reverse();
+    others.reverse();
     const wanted = others.map((number) => this.#want(number));
-    const loaded = await readBlocks(file, wanted, isIndex ? BLOCK_LEAF : BLOCK_DATA);
+    const loaded = await readBlocks(file, wanted, BLOCK_LEAF);
     for (const [at, number] of others.entries()) blocks.set(number, loaded[at] as Block);
     return numbers.map((number) => blocks.get(number) as Block);
   }

@@ -14,7 +14,7 @@ export type NamedLayer = Omit<LayerDescription, 'sizeBytes' | 'generation'>;
 export type NamedLayerFile = Omit<LayerDescription, 'sizeBytes'>;
 
 const LAYER_NAME = /^([0-9A-F]{36})-([0-9A-F]{36})__([0-9A-F]{16})(?:-([0-9A-F]{16}))?$/;
-/** Behind the name of the layer in that of its file: the version of the file's format, and the generation. */
+/** Behind the name of the layer in that of its file: the version of this way to name files, and the generation. */
 const FILE_SUFFIX = /-v1-([0-9a-f]{8})$/;
 
 const formatLsn = (lsn: number): string => lsn.toString(16).toUpperCase().padStart(16, '0');

@@ -32,14 +32,27 @@ export class OpenLayerBytes {
   ): boolean {
     const number = Math.floor(position / OPEN_LAYER_BLOCK_BYTES);
     const offset = position - number * OPEN_LAYER_BLOCK_BYTES;
-    const inFileBytes = Math.max(0, Math.min(length, this.#writer.fileBytes - position));
+    const { fileBytes } = this.#writer;
     const fitsInBlock = offset + length <= OPEN_LAYER_BLOCK_BYTES;
-    if (fitsInBlock && inFileBytes === length && length > 0) {
+    if (fitsInBlock && position + length <= fileBytes && length > 0) {
       const block = pins.find(this.#blocks, number, context);
       if (block === undefined) return false;
       found.push(block.bytes, block.view, offset, length, lsn, flags);
       return true;
     }
+    return this.#pushCopied(position, length, lsn, flags, pins, found, context);
+  }
+
+  #pushCopied(
+    position: number,
+    length: number,
+    lsn: number,
+    flags: number,
+    pins: BlockPins,
+    found: FoundValues,
+    context: ReadContext,
+  ): boolean {
+    const inFileBytes = Math.max(0, Math.min(length, this.#writer.fileBytes - position));
     if (inFileBytes > 0 && !this.#haveBlocks(position, inFileBytes, pins, context)) return false;
     const room = found.pushRoom(length, lsn, flags);
     this.#copyFromBlocks(position, inFileBytes, found.room, room, pins, context);

@@ -27,7 +27,13 @@ import { OpenLayerReader } from './open-layer-reader.ts';
 import type { ReadContext } from './read-context.ts';
 import { SortedEntries } from './sorted-entries.ts';
 import { Stems } from './stems.ts';
-import { VALUE_IMAGE, VALUE_NEEDS_NO_BASE, VALUE_POISON, VALUE_RECORD } from './value.ts';
+import {
+  VALUE_IMAGE,
+  VALUE_NEEDS_NO_BASE,
+  VALUE_POISON,
+  VALUE_RECORD,
+  VALUE_VISIBILITY_CLEARS,
+} from './value.ts';
 
 const START = toLsn(0x1_0000_0000);
 const CAP = 128 * 1024;
@@ -418,6 +424,13 @@ describe('becoming a layer file', () => {
     for (const [at, flags] of [VALUE_RECORD, VALUE_POISON, VALUE_POISON, VALUE_RECORD].entries()) {
       layer.put(stem, 2, START + 16, 8 * at, 8, flags);
     }
+    for (const [at, flags] of [VALUE_VISIBILITY_CLEARS, VALUE_VISIBILITY_CLEARS, VALUE_POISON].entries()) {
+      layer.put(stem, 3, START + 16, 8 * Math.max(1, at), 5, flags);
+    }
+    layer.put(stem, 4, START + 16, 48, 5, VALUE_POISON);
+    layer.put(stem, 4, START + 16, 56, 5, VALUE_VISIBILITY_CLEARS);
+    layer.put(stem, 5, START + 16, 32, 5, VALUE_VISIBILITY_CLEARS);
+    layer.put(stem, 5, START + 16, 32, 5, VALUE_VISIBILITY_CLEARS);
     const { target, description } = await flush(world, START + 17);
     const path = await onlyFileIn(target);
     await using cursor = await LayerCursor.open(nodeFiles, path, { ...owner, description });
@@ -435,6 +448,9 @@ describe('becoming a layer file', () => {
       [0, 16, VALUE_RECORD, 24],
       [1, 16, VALUE_RECORD, 24],
       [2, 16, VALUE_POISON, 16],
+      [3, 16, VALUE_POISON, 16],
+      [4, 16, VALUE_POISON, 48],
+      [5, 16, VALUE_VISIBILITY_CLEARS, 32],
     ]);
     await layer.remove();
   });
@@ -461,6 +477,12 @@ describe('becoming a layer file', () => {
     layer.put(stem, 0, START + 8, 0, 8, VALUE_RECORD);
     await expect(flush(world, START + 17)).rejects.toThrow('two values at one LSN');
     await layer.remove();
+    const third = await makeWorld();
+    await third.layer.append(new Uint8Array(64), 0, 64);
+    const map = third.stems.intern(0, 0, 0, 0, 2);
+    for (const position of [8, 16]) third.layer.put(map, 0, START + 8, position, 5, VALUE_VISIBILITY_CLEARS);
+    await expect(flush(third, START + 17)).rejects.toThrow('two values at one LSN');
+    await third.layer.remove();
     await other.layer.remove();
   });
 

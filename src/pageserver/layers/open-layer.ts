@@ -2,7 +2,7 @@ import { AssertionError, VarveError } from '../../base/errors.ts';
 import { Gate, type Pass } from '../../base/gate.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import type { Files, UpdatableFile } from '../../io/files.ts';
-import { compareKeys, type Key } from '../keyspace/key.ts';
+import type { Key } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
 import type { BlockCache } from './block-cache.ts';
 import { BlockPins } from './blocks.ts';
@@ -200,10 +200,41 @@ export class OpenLayer {
     take: TakeValue,
   ): Promise<void> {
     using _pass = this.hold();
-    for (let stem = 0; stem < this.#stems.size; stem++) {
-      if (!this.#index.hasStem(stem)) continue;
-      for (const range of ranges) await this.#scanStem(stem, range, lsnEnd, context, take);
+    const stems = this.#stems;
+    const kindMin = Math.min(...ranges.map(({ start }) => start.kind));
+    const kindMax = Math.max(...ranges.map(({ end }) => end.kind));
+    const found = new FoundValues();
+    let pins = new BlockPins();
+    for (let stem = 0; stem < stems.size; stem++) {
+      const kind = stems.kindOf(stem);
+      if (kind < kindMin || kind > kindMax || !this.#index.hasStem(stem)) continue;
+      for (const range of ranges) {
+        const to = lowestIndex(stems, stem, range.end);
+        let index = this.#firstIndex(stem, lowestIndex(stems, stem, range.start), to);
+        for (; index !== -1; index = this.#firstIndex(stem, index + 1, to)) {
+          found.clear();
+          if (!this.search(stem, index, this.lsnStart, lsnEnd, pins, found, context)) {
+            do await pins.load(context);
+            while (!this.search(stem, index, this.lsnStart, lsnEnd, pins, found, context));
+            // What was loaded for one value is not kept for all.
+            pins = new BlockPins();
+          }
+          if (found.count === 0) continue;
+          const lsn = found.lsns[0] as number;
+          const key = stems.keyOf(stem, index);
+          const flags = found.flags[0] as number;
+          const bytes = found.bytes[0] as Uint8Array;
+          take(key, lsn, flags, bytes, found.offsets[0] as number, found.lengths[0] as number);
+        }
+      }
     }
+  }
+
+  /** The first index of a stem that has values, from `from` on and below `to`; -1 if there is none. */
+  #firstIndex(stem: number, from: number, to: number): number {
+    if (from >= to) return -1;
+    const index = this.#index.nextIndex(stem, from);
+    return index < to ? index : -1;
   }
 
   /** No value comes any more. All have an LSN below `lsnEnd`. */
@@ -254,31 +285,6 @@ export class OpenLayer {
     await this.#files.remove(this.path);
   }
 
-  async #scanStem(
-    stem: number,
-    range: KeyRange,
-    lsnEnd: number,
-    context: ReadContext,
-    take: TakeValue,
-  ): Promise<void> {
-    const from = lowestIndex(this.#stems, stem, range.start);
-    const to = lowestIndex(this.#stems, stem, range.end);
-    const found = new FoundValues();
-    for (let index = from; index < to; index++) {
-      index = this.#index.nextIndex(stem, index);
-      if (index === -1 || index >= to) return;
-      found.clear();
-      const pins = new BlockPins();
-      while (!this.search(stem, index, this.lsnStart, lsnEnd, pins, found, context)) await pins.load(context);
-      if (found.count === 0) continue;
-      const bytes = found.bytes[0] as Uint8Array;
-      const length = found.lengths[0] as number;
-      const lsn = found.lsns[0] as number;
-      const key = this.#stems.keyOf(stem, index);
-      take(key, lsn, found.flags[0] as number, bytes, found.offsets[0] as number, length);
-    }
-  }
-
   #paddingBytes(): number {
     const over = this.#writer.lengthBytes % POSITION_UNIT;
     return over === 0 ? 0 : POSITION_UNIT - over;
@@ -291,7 +297,12 @@ export class OpenLayer {
 
 /** The lowest index that a stem's key may have to be at or above a key; INDEX_LIMIT if none is. */
 function lowestIndex(stems: Stems, stem: number, key: Key): number {
-  const order = compareKeys(stems.keyOf(stem, key.index), key);
+  const order =
+    stems.kindOf(stem) - key.kind ||
+    stems.field2Of(stem) - key.field2 ||
+    stems.field3Of(stem) - key.field3 ||
+    stems.field4Of(stem) - key.field4 ||
+    stems.field5Of(stem) - key.field5;
   if (order === 0) return key.index;
   return order < 0 ? INDEX_LIMIT : 0;
 }

@@ -15,8 +15,10 @@ export const VALUE_IMAGE = 0;
 export const VALUE_RECORD = 1;
 /** A record that could not be ingested: UTF-8 text that says why. Whoever has to read past it gets an error. */
 export const VALUE_POISON = 2;
+/** Which bits a heap record clears in a page of the visibility map that it does not name: visibility-clears.ts. */
+export const VALUE_VISIBILITY_CLEARS = 3;
 
-/** With VALUE_RECORD: no older value is needed. The record is applied to a page of zeros. */
+/** Not with VALUE_IMAGE, for which it goes without saying: no older value is needed. What is applied is to a page of zeros. */
 export const VALUE_NEEDS_NO_BASE = 0x04;
 /** With VALUE_RECORD: hint bits were logged when the record was made (RedoSettings). */
 export const VALUE_HINTS_LOGGED = 0x08;

@@ -78,6 +78,8 @@ function searchFiles(
   while (end > floorLsn + 1) {
     if (!timeline.layers.next(key, end, next)) return GO_ON;
     const layer = next.layer as StoredLayer;
+    // What is used again by all reads keeps no layer, and no timeline, after them.
+    next.layer = undefined;
     const { lsnStart } = next;
     const start = lsnStart > floorLsn + 1 ? lsnStart : floorLsn + 1;
     if (!layer.search(key, start, end, pins, found, context)) return LACKING;

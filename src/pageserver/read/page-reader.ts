@@ -34,6 +34,8 @@ export class PageReader {
   readonly #found = new FoundValues();
   /** For reads that load nothing. */
   readonly #probe = new BlockPins();
+  /** So that looking is not left out because nothing comes of it. */
+  #touched = 0;
 
   constructor(timeline: ReadableTimeline) {
     this.#timeline = timeline;
@@ -102,6 +104,7 @@ export class PageReader {
     }
     const found = this.#found;
     if (!collectValues(this.#timeline, key, lsn, knownLsn, found, pins, context)) return false;
+    this.#touched |= found.touch();
     pages.copyTo(slot, target.bytes);
     if (found.count === 0) {
       pages.extend(slot, lsn);
@@ -116,6 +119,7 @@ export class PageReader {
   #tryFromLayers(key: Key, lsn: number, target: Page, pins: BlockPins, context: ReadContext): boolean {
     const found = this.#found;
     if (!collectValues(this.#timeline, key, lsn, NO_FLOOR, found, pins, context)) return false;
+    this.#touched |= found.touch();
     this.#applier.reconstruct(key, found, target);
     const stem = this.#timeline.stems.intern(key.kind, key.field2, key.field3, key.field4, key.field5);
     this.#timeline.pages.put(stem, key.index, found.lsns[0] as number, lsn, target.bytes);

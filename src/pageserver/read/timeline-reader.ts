@@ -5,7 +5,9 @@ import type { ReadContext } from '../layers/read-context.ts';
 import type { PageReader, PageRequest } from './page-reader.ts';
 import { withLsn } from './place-error.ts';
 import type { ReadableTimeline } from './readable-timeline.ts';
+import { type ScanLimits, scanBatch } from './scan-batch.ts';
 import { type ScannedValue, scanKeys } from './scan-keys.ts';
+import type { ScannedBatch } from './scanned-batch.ts';
 
 /** All ways to read a timeline, on behalf of one task. It does not ask whether an LSN may be asked for. */
 export class TimelineReader {
@@ -38,6 +40,20 @@ export class TimelineReader {
   async scan(range: KeyRange, lsn: number): Promise<ScannedValue[]> {
     try {
       return await scanKeys(this.#timeline, range, lsn, this.#context);
+    } catch (error) {
+      throw withLsn(error, lsn);
+    }
+  }
+
+  /** As scanBatch. */
+  async scanBatch(
+    range: KeyRange,
+    lsn: number,
+    limits: ScanLimits,
+    batch: ScannedBatch,
+  ): Promise<Key | undefined> {
+    try {
+      return await scanBatch(this.#timeline, range, lsn, limits, batch, this.#context);
     } catch (error) {
       throw withLsn(error, lsn);
     }

@@ -7,8 +7,9 @@ const one = (name: string, seedsMax: number, file: string, search: string, repla
 });
 
 const WAL_READER = 'postgres/wal/wal-reader.ts';
-const BEFORE_FLUSH = "const written = await this.doors.workers.run('flushOpenLayer'";
+const BEFORE_FLUSH = 'const written = await this.doors.workers.run(';
 const TIMELINE = 'pageserver/timeline/timeline.ts';
+const MEMORY_LAYERS = 'pageserver/timeline/memory-layers.ts';
 
 /**
  * A record that is applied twice is not among them: replay passes over what a page's LSN says is there, so nobody could
@@ -51,6 +52,20 @@ export const MUTANTS: readonly Mutant[] = [
     'let block = this.#next + 1;',
   ),
   one(
+    'the visibility of the block beside is cleared',
+    20,
+    'pageserver/layers/visibility-clears.ts',
+    'clearVisibility(page, heapBlock, bits);',
+    'clearVisibility(page, heapBlock ^ 1, bits);',
+  ),
+  one(
+    'a block whose visibility is cleared stays frozen',
+    20,
+    'pageserver/layers/visibility-clears.ts',
+    'clearVisibility(page, heapBlock, bits);',
+    'clearVisibility(page, heapBlock, bits & 1);',
+  ),
+  one(
     'a layer is not synced before it gets its name',
     60,
     'pageserver/layers/format/layer-writer.ts',
@@ -67,9 +82,9 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'the disk-consistent LSN rises before the layer is written',
     20,
-    TIMELINE,
+    MEMORY_LAYERS,
     BEFORE_FLUSH,
-    `this.remote.scheduleIndexUpdate({ diskConsistentLsn: (layer.lsnEnd - 1) as Lsn, previousRecordLsn });
+    `this.#timeline.remote.scheduleIndexUpdate({ diskConsistentLsn: (layer.lsnEnd - 1) as Lsn, previousRecordLsn });
     ${BEFORE_FLUSH}`,
   ),
   one(
@@ -89,7 +104,7 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'a layer is frozen one LSN too low',
     20,
-    TIMELINE,
+    MEMORY_LAYERS,
     'layer.freeze((this.#lastStoredLsn + 1) as Lsn);',
     'layer.freeze(this.#lastStoredLsn as Lsn);',
   ),
@@ -124,17 +139,17 @@ export const MUTANTS: readonly Mutant[] = [
   one(
     'a frozen layer is not read any more before it is a file',
     20,
-    TIMELINE,
+    MEMORY_LAYERS,
     BEFORE_FLUSH,
-    `this.memoryLayers = this.memoryLayers.filter((other) => other !== layer);
+    `this.layers = this.layers.filter((other) => other !== layer);
     ${BEFORE_FLUSH}`,
   ),
   one(
     'the open layer is read after those that were frozen',
     200,
-    TIMELINE,
-    'this.memoryLayers = [layer, ...this.memoryLayers];',
-    'this.memoryLayers = [...this.memoryLayers, layer];',
+    MEMORY_LAYERS,
+    'this.layers = [layer, ...this.layers];',
+    'this.layers = [...this.layers, layer];',
   ),
   one(
     'a restart takes a cut file for a layer',
@@ -194,7 +209,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   one(
     'a batch may begin at no multiple of eight',
-    20,
+    200,
     WAL_READER,
     'this.#walk = padding > 0 ? DATA_START + 8 : DATA_START;\n    this.#arenaEnd = padding > 0 ? this.#walk - padding : DATA_START;',
     'this.#arenaEnd = DATA_START;\n    this.#walk = DATA_START + (padding > 0 ? padding : 0);',

@@ -73,12 +73,14 @@ class WalFileSource implements AsyncDisposable {
     this.#names = names;
     // The intake may be in the middle of a record, which is whole only if it is so from its beginning.
     const isBefore = lastRecordLsn < intake.position && names.has(segmentNumber(lastRecordLsn, segmentBytes));
+    const startLsn = isBefore ? lastRecordLsn : intake.position;
     this.#reader = new WalReader({
       version,
       segmentBytes,
       systemIdentifier,
-      startLsn: isBefore ? lastRecordLsn : intake.position,
-      mode: 'search',
+      startLsn,
+      // A server that was started from storage has nothing before its first record, not even on the page of it.
+      mode: startLsn === lastRecordLsn ? 'exact' : 'search',
     });
   }
 

@@ -1,5 +1,4 @@
 import { LSN_HIGH_LIMIT } from '../../../base/lsn.ts';
-import { VALUE_KIND_MASK, VALUE_POISON } from '../value.ts';
 import {
   BLOCK_DATA,
   badLayer,
@@ -147,8 +146,6 @@ function checkEnds(
     const end = view.getUint32(ends + row * 4);
     if ((end & END_MASK) < before) fail(`value ${row} ends before it begins`);
     before = end & END_MASK;
-    if (((end >>> END_FLAGS_SHIFT) & VALUE_KIND_MASK) > VALUE_POISON)
-      fail(`value ${row} is of an unknown kind`);
   }
   if (before !== valuesLength) fail('the values are not as long as said');
 }

@@ -12,6 +12,7 @@ import {
   INDEX_ROWS,
   isExactU64,
   LAYER_FORMAT_VERSION,
+  LAYER_FORMAT_VERSION_OLDEST,
   readU64,
   writeU64,
 } from './layout.ts';
@@ -114,8 +115,8 @@ export function decodeLayerHeader(bytes: Uint8Array, fileBytes: number, file: st
   const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES);
   if (MAGIC.some((byte, index) => bytes[index] !== byte)) throw badLayer(file, 0, 'this is no layer file');
   const version = view.getUint16(VERSION);
-  if (version !== LAYER_FORMAT_VERSION) {
-    const reason = `the layer file has version ${version}, and only ${LAYER_FORMAT_VERSION} is known`;
+  if (version < LAYER_FORMAT_VERSION_OLDEST || version > LAYER_FORMAT_VERSION) {
+    const reason = `the layer file has version ${version}, and only ${LAYER_FORMAT_VERSION_OLDEST} to ${LAYER_FORMAT_VERSION} are known`;
     throw new CorruptionError('UNKNOWN_LAYER_VERSION', reason, { file, offset: VERSION });
   }
   if (crc32c(bytes, 0, CRC) !== view.getUint32(CRC))

@@ -3,7 +3,10 @@ import { CorruptionError } from '../../../base/errors.ts';
 import { LSN_HIGH_LIMIT } from '../../../base/lsn.ts';
 import { KEY_BYTES } from '../../keyspace/key.ts';
 
-export const LAYER_FORMAT_VERSION = 1;
+/** What is written. */
+export const LAYER_FORMAT_VERSION = 2;
+/** The oldest that is read. In its layers nothing is VALUE_VISIBILITY_CLEARS: pages of the map have the records instead. */
+export const LAYER_FORMAT_VERSION_OLDEST = 1;
 
 /** The header stands at the beginning, the first data block behind it. */
 export const HEADER_BYTES = 4096;

@@ -22,11 +22,32 @@ export interface WantedBlock {
 
 async function readPart(file: ReadableFile, position: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
+  await readInto(bytes, file, position, length);
+  return bytes;
+}
+
+async function readInto(
+  bytes: Uint8Array,
+  file: ReadableFile,
+  position: number,
+  length: number,
+): Promise<void> {
   const count = await file.read(bytes, 0, length, position);
   if (count < length) {
     throw badLayer(file.path, position + count, `it ends here, and should go to ${position + length}`);
   }
-  return bytes;
+}
+
+/** Reads of blocks, which are unpacked into memory of their own, borrow memory of this size. */
+const ROOM_BYTES = 64 * 1024;
+const ROOMS_KEPT = 64;
+const rooms: Uint8Array[] = [];
+
+const takeRoom = (length: number): Uint8Array =>
+  length > ROOM_BYTES ? new Uint8Array(length) : (rooms.pop() ?? new Uint8Array(ROOM_BYTES));
+
+function giveRoom(room: Uint8Array): void {
+  if (room.length === ROOM_BYTES && rooms.length < ROOMS_KEPT) rooms.push(room);
 }
 
 /** @throws CorruptionError; what reading fails of */
@@ -100,6 +121,8 @@ interface KnownBlock extends WantedBlock {
   readonly storedLength: number;
 }
 
+const isKnown = (wanted: WantedBlock): wanted is KnownBlock => wanted.storedLength !== undefined;
+
 async function findLength(file: ReadableFile, wanted: WantedBlock): Promise<KnownBlock> {
   const { position, storedLength } = wanted;
   if (storedLength !== undefined) return { position, storedLength };
@@ -136,16 +159,30 @@ export async function readBlocks(
   wanted: readonly WantedBlock[],
   type: BlockType,
 ): Promise<Block[]> {
-  const known = await Promise.all(wanted.map((block) => findLength(file, block)));
-  const groups = await Promise.all(
-    join(known).map(async (group) => {
-      const [first, last] = [group[0] as KnownBlock, group.at(-1) as KnownBlock];
-      const start = first.position;
-      const bytes = await readPart(file, start, last.position + last.storedLength - start);
-      return group.map(({ position, storedLength }) =>
-        decodeBlock(bytes, position - start, position, storedLength, file, type),
-      );
-    }),
-  );
-  return groups.flat();
+  const known = wanted.every(isKnown)
+    ? wanted
+    : await Promise.all(wanted.map((block) => findLength(file, block)));
+  const groups = join(known);
+  // Mostly there is one, and it costs the less the fewer promises are made for it.
+  if (groups.length === 1) return readGroup(file, groups[0] as KnownBlock[], type);
+  return (await Promise.all(groups.map((group) => readGroup(file, group, type)))).flat();
+}
+
+async function readGroup(
+  file: ReadableFile,
+  group: readonly KnownBlock[],
+  type: BlockType,
+): Promise<Block[]> {
+  const [first, last] = [group[0] as KnownBlock, group.at(-1) as KnownBlock];
+  const start = first.position;
+  const length = last.position + last.storedLength - start;
+  const room = takeRoom(length);
+  try {
+    await readInto(room, file, start, length);
+    return group.map(({ position, storedLength }) =>
+      decodeBlock(room, position - start, position, storedLength, file, type),
+    );
+  } finally {
+    giveRoom(room);
+  }
 }

@@ -1,0 +1,178 @@
+import { CorruptionError } from '../../base/errors.ts';
+import { compareEncodedKeys, formatKey, KEY_BYTES, type Key, readKey, writeKey } from '../keyspace/key.ts';
+import type { KeyRange } from '../keyspace/key-range.ts';
+import type { LayerCursor } from '../layers/format/layer-cursor.ts';
+import type { OpenLayer } from '../layers/open-layer.ts';
+import type { ReadContext } from '../layers/read-context.ts';
+import { VALUE_IMAGE, VALUE_KIND_MASK } from '../layers/value.ts';
+import type { StoredLayer } from './readable-timeline.ts';
+import { ScannedBatch } from './scanned-batch.ts';
+
+export const LACKING = 0;
+export const READY = 1;
+export const ENDED = 2;
+
+/** One layer's keys in order, each with the newest value that a scan may see of it. */
+export interface ScanSource extends AsyncDisposable {
+  /** The current key's 18 bytes stand at its beginning. */
+  readonly keyView: DataView;
+  readonly lsn: number;
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+  /** 0: it does not exist. */
+  readonly length: number;
+  /** Goes to the next key: READY, ENDED, or LACKING, after which `load` is to be awaited and `advance` called again. */
+  advance(): number;
+  load(): Promise<void>;
+}
+
+/** A layer file: of each key's values, which stand in order of LSN, the last below `lsnEnd`. */
+export class StoredSource implements ScanSource {
+  readonly keyView: DataView = new DataView(new ArrayBuffer(KEY_BYTES));
+  lsn = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+  offset = 0;
+  length = 0;
+  readonly #layer: StoredLayer;
+  readonly #lsnEnd: number;
+  readonly #parts: readonly KeyRange[];
+  readonly #context: ReadContext;
+  #nextPart = 0;
+  #cursor: LayerCursor | undefined;
+  /** The cursor stands on a value that has not been looked at. */
+  #stands = false;
+  #isInKey = false;
+  #hasFound = false;
+  #hasEnded = false;
+
+  constructor(layer: StoredLayer, lsnEnd: number, parts: readonly KeyRange[], context: ReadContext) {
+    this.#layer = layer;
+    this.#lsnEnd = lsnEnd;
+    this.#parts = parts;
+    this.#context = context;
+  }
+
+  advance(): number {
+    const cursor = this.#cursor;
+    for (;;) {
+      if (this.#hasEnded) return this.#leaveKey() ? READY : ENDED;
+      if (cursor === undefined || (!this.#stands && !cursor.advance())) return LACKING;
+      this.#stands = true;
+      const isOther =
+        !this.#isInKey || compareEncodedKeys(cursor.keyView, cursor.keyOffset, this.keyView, 0) !== 0;
+      if (isOther) {
+        if (this.#leaveKey()) return READY;
+        this.#enterKey(cursor);
+      }
+      if (cursor.lsn < this.#lsnEnd) this.#take(cursor);
+      this.#stands = false;
+    }
+  }
+
+  /** @throws CorruptionError; what reading the layer fails of */
+  async load(): Promise<void> {
+    if (this.#cursor !== undefined && (await this.#cursor.next())) {
+      this.#stands = true;
+      return;
+    }
+    await this.#cursor?.[Symbol.asyncDispose]();
+    this.#cursor = undefined;
+    const part = this.#parts[this.#nextPart++];
+    if (part === undefined) this.#hasEnded = true;
+    else this.#cursor = await this.#layer.scan(part, this.#context);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#cursor?.[Symbol.asyncDispose]();
+  }
+
+  /** Whether there is a value of the key that ends here. */
+  #leaveKey(): boolean {
+    const hasFound = this.#isInKey && this.#hasFound;
+    this.#isInKey = false;
+    this.#hasFound = false;
+    return hasFound;
+  }
+
+  #enterKey(cursor: LayerCursor): void {
+    this.#isInKey = true;
+    copyKey(cursor.keyView, cursor.keyOffset, this.keyView);
+  }
+
+  #take(cursor: LayerCursor): void {
+    if ((cursor.flags & VALUE_KIND_MASK) !== VALUE_IMAGE) refuse(readKey(this.keyView, 0), cursor.lsn);
+    this.#hasFound = true;
+    this.lsn = cursor.lsn;
+    this.bytes = cursor.bytes;
+    this.offset = cursor.offset;
+    this.length = cursor.length;
+  }
+}
+
+/** A layer in memory, whose keys are in no order, though mostly nearly so. */
+export class MemorySource implements ScanSource {
+  readonly keyView: DataView = new DataView(new ArrayBuffer(KEY_BYTES));
+  lsn = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+  readonly offset = 0;
+  length = 0;
+  readonly #values: ScannedBatch;
+  /** Entries of `#values` in the order of their keys. */
+  readonly #order: Uint32Array;
+  #next = 0;
+
+  private constructor(values: ScannedBatch) {
+    this.#values = values;
+    const { keyView } = values;
+    const byKey = (left: number, right: number): number =>
+      compareEncodedKeys(keyView, left * KEY_BYTES, keyView, right * KEY_BYTES);
+    this.#order = Uint32Array.from({ length: values.count }, (_, entry) => entry);
+    let isSorted = true;
+    for (let entry = 1; entry < values.count && isSorted; entry++) isSorted = byKey(entry - 1, entry) < 0;
+    if (!isSorted) this.#order.sort(byKey);
+  }
+
+  /** @throws CorruptionError; as OpenLayer.scan */
+  static async read(
+    layer: OpenLayer,
+    lsnEnd: number,
+    parts: readonly KeyRange[],
+    context: ReadContext,
+  ): Promise<MemorySource> {
+    const values = new ScannedBatch();
+    const encoded = new DataView(new ArrayBuffer(KEY_BYTES));
+    await layer.scan(parts, lsnEnd, context, (key, lsn, flags, bytes, offset, length) => {
+      if ((flags & VALUE_KIND_MASK) !== VALUE_IMAGE) refuse(key, lsn);
+      writeKey(encoded, 0, key);
+      values.append(encoded, 0, lsn, bytes, offset, length);
+    });
+    return new MemorySource(values);
+  }
+
+  advance(): number {
+    if (this.#next === this.#order.length) return ENDED;
+    const entry = this.#order[this.#next++] as number;
+    copyKey(this.#values.keyView, entry * KEY_BYTES, this.keyView);
+    this.lsn = this.#values.lsn(entry);
+    this.bytes = this.#values.value(entry);
+    this.length = this.bytes.length;
+    return READY;
+  }
+
+  async load(): Promise<void> {
+    // All is in memory.
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Nothing is held.
+  }
+}
+
+/** Of an 18-byte key. */
+export function copyKey(from: DataView, offset: number, to: DataView): void {
+  for (let index = 0; index < KEY_BYTES; index += 2) to.setUint16(index, from.getUint16(offset + index));
+}
+
+function refuse(key: Key, lsn: number): never {
+  throw new CorruptionError('BAD_VALUE', `what is stored under ${formatKey(key)} is no image`, { lsn });
+}
