@@ -1,12 +1,16 @@
-// Measures reading and replaying WAL on one core, safekeepers, and the pageserver's storage engine. `npm run bench -- --help` says how.
+// Measures reading and replaying WAL on one core, safekeepers, and the pageserver's storage engine and page service. `npm run bench -- --help` says how.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { REDO_INSERTS } from './engine/insert-workload.ts';
+import { measureInsertReads, type ReadResult } from './engine/reads.ts';
 import { formatEngine, measureEngine } from './engine.ts';
+import { formatGetpage, measureGetpage } from './getpage.ts';
 import { formatIngest, type IngestResult, measureIngest } from './ingest.ts';
 import { formatRedo, measureRedo, type RedoResult } from './redo.ts';
 import { formatSafekeeper, measureSafekeeper } from './safekeeper.ts';
+import { formatStartSet, measureStartSet } from './startset.ts';
 import { describeMachine, formatMachine } from './support/machine.ts';
 import { Recording } from './support/recording.ts';
 import { describeWaldump } from './support/waldump.ts';
@@ -14,17 +18,19 @@ import type { Workload } from './support/workload.ts';
 import { COPY, PGBENCH, QUICK_PGBENCH, REDO_WORKLOADS, WORKLOADS } from './support/workloads.ts';
 import { formatWal, measureWal, type WalResult } from './wal.ts';
 
-const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [ingest] [engine] [options]
+const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [ingest] [engine] [getpage] [startset] [options]
 
   wal         WalReader with CRC, and DecodedRecord, over WAL in memory
   redo        replay of the same WAL on pages in memory, beside stock PostgreSQL's crash recovery
   safekeeper  large appends, idle timelines, and commits through safekeepers beside stock PostgreSQL
   ingest      taking WAL into layers, from memory and from a safekeeper, beside stock PostgreSQL's crash recovery
   engine      reads of pages out of layers, branches, and what WAL costs on the disk
+  getpage     pages by the page service, over TCP, beside a server with nothing behind it; what is idle costs memory
+  startset    what a server starts from, of clusters with 10000 and 100000 relations
 
   --only TEXT            only workloads (of safekeeper: appends, idle, commits; of engine: warm, layers, cold, branches,
-                         cost) whose names contain TEXT
-  --quick                safekeeper, ingest, engine: a little of everything, to see whether it runs
+                         cost, inserts; of getpage: hot, redo, cold, ingest, idle) whose names contain TEXT
+  --quick                safekeeper, ingest, engine, getpage: a little of everything, to see whether it runs
   --seconds N            measure each figure for at least N seconds (2)
   --repeats N            and at least N times (5)
   --chunk-size KIB       feed the reader so many KiB at a time (128)
@@ -60,7 +66,12 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-type Command = 'wal' | 'redo' | 'safekeeper' | 'ingest' | 'engine';
+/** Start sets are made at least so often, since one is short. */
+const STARTS_MIN = 10;
+/** How long pages are read while WAL is taken in, for all depths together. */
+const BUSY_SECONDS = 60;
+
+type Command = 'wal' | 'redo' | 'safekeeper' | 'ingest' | 'engine' | 'getpage' | 'startset';
 
 /** The workloads that any of the commands wants, each once: it is recorded once for both. */
 function chooseWorkloads(commands: ReadonlySet<Command>): readonly Workload[] {
@@ -176,15 +187,72 @@ async function benchEngine(): Promise<void> {
     layers: isQuick ? 1000 : 100_000,
     branches: isQuick ? 20 : 10_000,
   };
+  const inserts: ReadResult[] = [];
+  if (!isQuick && 'inserts'.includes(values.only)) {
+    await withRecordings([REDO_INSERTS], async (recording) => {
+      inserts.push(...(await measureInsertReads(recording, options)));
+    });
+  }
   await withRecordings([isQuick ? QUICK_PGBENCH : PGBENCH], async (recording) => {
-    const result = await measureEngine(recording, options, progress);
+    const measured = await measureEngine(recording, options, progress);
+    const result = { ...measured, reads: [...measured.reads, ...inserts] };
     const machine = describeMachine(recording.postgres);
     if (values.json) console.log(JSON.stringify({ machine, engine: result }, undefined, 2));
     else console.log(`${formatMachine(machine)}\n${formatEngine(result)}`);
   });
 }
 
-const COMMANDS: readonly string[] = ['wal', 'redo', 'safekeeper', 'ingest', 'engine'] satisfies Command[];
+async function benchGetpage(): Promise<void> {
+  const isQuick = values.quick;
+  const options = {
+    segmentSizeMiB: parseNumber('segment-size'),
+    seconds: isQuick ? 0.3 : parseNumber('seconds') * parseNumber('repeats'),
+    repeats: isQuick ? 1 : parseNumber('repeats'),
+    busySeconds: isQuick ? 2 : BUSY_SECONDS,
+    isQuick,
+    only: values.only,
+  };
+  const directory = values.recordings ?? (await mkdtemp(join(tmpdir(), 'varve-bench-')));
+  await mkdir(directory, { recursive: true });
+  try {
+    const workload = isQuick ? QUICK_PGBENCH : PGBENCH;
+    progress(`${workload.name}: recording`);
+    const { postgres } = await Recording.open(workload, directory, {
+      pgBin: values['pg-bin'],
+      segmentSizeMiB: options.segmentSizeMiB,
+    });
+    const result = await measureGetpage({ ...options, recordings: directory }, progress);
+    const machine = describeMachine(postgres);
+    if (values.json) console.log(JSON.stringify({ machine, getpage: result }, undefined, 2));
+    else console.log(`${formatMachine(machine)}\n${formatGetpage(result)}`);
+  } finally {
+    if (values.recordings === undefined) await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function benchStartSet(): Promise<void> {
+  const rows = await measureStartSet(
+    {
+      repeats: values.quick ? 1 : Math.max(parseNumber('repeats'), STARTS_MIN),
+      relations: values.quick ? [1000] : [10_000, 100_000],
+      pgBin: values['pg-bin'],
+    },
+    progress,
+  );
+  const machine = describeMachine('not run');
+  if (values.json) console.log(JSON.stringify({ machine, startset: rows }, undefined, 2));
+  else console.log(`${formatMachine(machine)}\n${formatStartSet(rows)}`);
+}
+
+const COMMANDS: readonly string[] = [
+  'wal',
+  'redo',
+  'safekeeper',
+  'ingest',
+  'engine',
+  'getpage',
+  'startset',
+] satisfies Command[];
 const isCommand = (text: string): text is Command => COMMANDS.includes(text);
 if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   console.log(HELP);
@@ -195,4 +263,6 @@ if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   if (commands.has('safekeeper')) await benchSafekeeper();
   if (commands.has('ingest')) await benchIngest();
   if (commands.has('engine')) await benchEngine();
+  if (commands.has('getpage')) await benchGetpage();
+  if (commands.has('startset')) await benchStartSet();
 }

@@ -20,10 +20,30 @@ const BEHAVIOURS = [
   'GN-04',
   'GN-05',
   'GN-06',
+  'PS-06',
+  'PS-14',
+  'PS-20',
+  'HT-01',
+  'HT-02',
+  'PS-09',
+  'PS-18',
+  'PS-19',
+  'DB-01',
+  'PC-02',
+  'PS-01',
+  'PS-02',
+  'PS-03',
+  'PS-04',
+  'PS-05',
+  'PS-07',
+  'PS-10',
+  'PS-11',
+  'PS-12',
+  'PS-13',
 ];
 
 test('every behaviour has a test that is named by its id', () => {
-  const titles = ['src', 'test', 'tools']
+  const titles = ['src', 'test', 'tools', 'bench']
     .flatMap((folder) =>
       readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((path) =>
         join(ROOT, folder, path),

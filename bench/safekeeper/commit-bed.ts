@@ -57,7 +57,7 @@ export class CommitBed implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await reconfigure(this.#server, { synchronous_standby_names: '' });
-    await Promise.all(this.#hosts.map((host) => host.stop()));
+    await Promise.all(this.#hosts.map((host) => host[Symbol.asyncDispose]()));
     await rm(this.#directory, { recursive: true, force: true });
   }
 

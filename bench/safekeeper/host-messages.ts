@@ -56,7 +56,6 @@ export interface HostCommands {
   letGoTimelines: { argument: MakeTimelines; answer: { readonly ms: number } };
   /** After a garbage collection, where `collects`. */
   usage: { argument: { readonly collects: boolean }; answer: HostUsage };
-  stop: { argument: undefined; answer: undefined };
 }
 
 export interface PushResult {
@@ -77,13 +76,3 @@ export interface HostUsage {
   readonly rssBytes: number;
   readonly heapBytes: number;
 }
-
-export interface HostRequest {
-  readonly id: number;
-  readonly command: keyof HostCommands;
-  readonly argument: unknown;
-}
-
-export type HostAnswer =
-  | { readonly id: number; readonly answer: unknown }
-  | { readonly id: number; readonly error: string };

@@ -1,5 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { parseTenantId, parseTimelineId } from '../../src/base/ids.ts';
 import { INVALID_LSN, toLsn } from '../../src/base/lsn.ts';
 import { NO_MEMBERSHIP } from '../../src/contracts/membership.ts';
@@ -19,7 +17,9 @@ import { Proposer } from '../../src/proposer/proposer.ts';
 import { SafekeeperMetrics } from '../../src/safekeeper/metrics.ts';
 import { Safekeeper } from '../../src/safekeeper/safekeeper.ts';
 import type { Timeline } from '../../src/safekeeper/timeline/timeline.ts';
+import type { CommandHandlers } from '../../test/support/command-process.ts';
 import { threadMs } from '../support/measure.ts';
+import { collectGarbage } from '../support/process-usage.ts';
 import { countedFiles, type SyncCount } from './counted-files.ts';
 import type {
   HostCommands,
@@ -35,12 +35,6 @@ import { type PreparedWal, prepareWal, pushWal } from './push-client.ts';
 /** So many timelines are made or used at the same time. */
 const AT_ONCE = 16;
 
-type Handlers = {
-  readonly [Command in keyof HostCommands]: (
-    argument: HostCommands[Command]['argument'],
-  ) => Promise<HostCommands[Command]['answer']>;
-};
-
 /** What runs in one process of the benchmark. All of it shares one event loop. */
 export class Host {
   readonly #safekeepers = new Map<number, Safekeeper>();
@@ -55,7 +49,7 @@ export class Host {
     random: nodeRandom,
     logger: silentLogger,
   };
-  readonly #handlers: Handlers = {
+  readonly handlers: CommandHandlers<HostCommands> = {
     startSafekeeper: (argument) => this.#startSafekeeper(argument),
     startProposer: (argument) => this.#startProposer(argument),
     push: (argument) => this.#push(argument),
@@ -63,17 +57,9 @@ export class Host {
     useTimelines: (argument) => this.#eachTimeline(argument, useOnce),
     letGoTimelines: (argument) => this.#eachTimeline(argument, letGo),
     usage: async ({ collects }) => this.#usage(collects),
-    stop: () => this.stop(),
   };
 
-  carryOut<Command extends keyof HostCommands>(
-    command: Command,
-    argument: HostCommands[Command]['argument'],
-  ): Promise<HostCommands[Command]['answer']> {
-    return this.#handlers[command](argument);
-  }
-
-  async stop(): Promise<undefined> {
+  async stop(): Promise<void> {
     await Promise.all(this.#proposers.map((proposer) => proposer.close()));
     await Promise.all([...this.#safekeepers.values()].map((safekeeper) => safekeeper.close()));
     this.#proposers.length = 0;
@@ -201,12 +187,4 @@ async function inParallel(count: number, action: (index: number) => Promise<void
     while (next < count) await action(next++);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
-}
-
-/** As `--expose-gc` does it. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  collect();
-  collect();
 }

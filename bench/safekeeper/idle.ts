@@ -32,7 +32,6 @@ export async function measureIdle(directory: string, timelines: number): Promise
     await using maker = new HostProcess();
     await maker.ask('startSafekeeper', place);
     makeMs = (await maker.ask('makeTimelines', argument)).ms;
-    await maker.ask('stop', undefined);
   }
   await using host = new HostProcess();
   await host.ask('startSafekeeper', { ...place, directory: join(directory, 'empty'), nodeId: 2 });

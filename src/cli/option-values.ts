@@ -2,11 +2,15 @@
 import { InvalidArgumentError } from 'commander';
 import { VarveError } from '../base/errors.ts';
 import { type Lsn, parseLsn } from '../base/lsn.ts';
+import type { SafekeeperAddress } from '../contracts/membership.ts';
+import type { Files } from '../io/files.ts';
+import { type ObjectLocation, parseObjectLocation } from '../io/object-location.ts';
 import { FORK_NAMES } from '../postgres/files/relation-file-name.ts';
 import type { RelationLocator } from '../postgres/files/relation-locator.ts';
 import { resourceManagers } from '../postgres/rmgr/resource-managers.ts';
 
 const UINT32_MAX = 0xffff_ffff;
+const TOKEN_BYTES_MAX = 64 * 1024;
 
 /** A whole number of 32 bits, such as a block number or an xid. */
 export function parseCount(text: string): number {
@@ -40,6 +44,73 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   }
   return { host, port };
 }
+
+/** An id of 32 hexadecimal digits. */
+export function parseIdOption<Id>(parse: (text: string) => Id, text: string): Id {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (error instanceof VarveError) throw new InvalidArgumentError('Write 32 hexadecimal digits.');
+    throw error;
+  }
+}
+
+/** A token that is in a file. Read anew for each connection: tokens are replaced before they expire. */
+export async function readToken(files: Files, path: string): Promise<string> {
+  await using file = await files.open(path);
+  const content = new Uint8Array(Math.min(file.sizeBytes, TOKEN_BYTES_MAX));
+  const length = await file.read(content, 0, content.length, 0);
+  return new TextDecoder().decode(content.subarray(0, length)).trim();
+}
+
+/** `ID=HOST:PORT`, several with commas between. */
+export function parseSafekeepers(text: string): SafekeeperAddress[] {
+  return text.split(',').map((item) => {
+    const match = /^([0-9]{1,10})=(.+)$/.exec(item);
+    if (match === null) throw new InvalidArgumentError('Write ID=HOST:PORT, several with commas between.');
+    const { host, port } = parseAddress(match[2] as string);
+    return { id: parseCount(match[1] as string), host, pgPort: port };
+  });
+}
+
+/** The number of a node, from 1. */
+export function parseNodeId(text: string): number {
+  const id = parseCount(text);
+  if (id === 0) throw new InvalidArgumentError('The numbers of nodes begin with 1.');
+  return id;
+}
+
+export function parsePositive(text: string): number {
+  const count = parseCount(text);
+  if (count === 0) throw new InvalidArgumentError('At least 1 is needed.');
+  return count;
+}
+
+/** `s3://bucket/prefix?…` or `file:///directory`. */
+export function parseStore(text: string): ObjectLocation {
+  try {
+    return parseObjectLocation(text);
+  } catch (error) {
+    if (error instanceof VarveError) throw new InvalidArgumentError(error.reason);
+    throw error;
+  }
+}
+
+const BYTES_OF_UNIT: Readonly<Record<string, number>> = {
+  kB: 1024,
+  MB: 1024 ** 2,
+  GB: 1024 ** 3,
+};
+
+/** A size such as `64MB`, in units of 1024 as PostgreSQL has them, in bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d{1,9})(kB|MB|GB)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('Write a size with its unit: 512kB, 64MB, 4GB.');
+  return Number(match[1]) * (BYTES_OF_UNIT[match[2] as string] as number);
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export function parseLsnOption(text: string): Lsn {
   try {

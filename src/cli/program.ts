@@ -1,9 +1,11 @@
 import { Command } from 'commander';
+import { registerDevTimeline } from './commands/dev-timeline.ts';
 import { registerLayerDraw } from './commands/layer-draw.ts';
 import { registerLayerDump } from './commands/layer-dump.ts';
 import { registerLayerList } from './commands/layer-list.ts';
 import { registerPageDiff } from './commands/page-diff.ts';
 import { registerPageShow } from './commands/page-show.ts';
+import { registerPageserver } from './commands/pageserver.ts';
 import { registerProposer } from './commands/proposer.ts';
 import { registerSafekeeper } from './commands/safekeeper.ts';
 import { registerVersion } from './commands/version.ts';
@@ -36,8 +38,11 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
 
   registerVersion(program, context);
   registerSafekeeper(program, context);
+  registerPageserver(program, context);
   const proposer = program.command('proposer').description("take a server's WAL to safekeepers");
   registerProposer(proposer, context);
+  const dev = program.command('dev').description('what there is to try parts out, without a control plane');
+  registerDevTimeline(dev, context);
   const wal = program.command('wal').description("look into PostgreSQL's WAL");
   registerWalDump(wal, context);
   registerWalVerify(wal, context);

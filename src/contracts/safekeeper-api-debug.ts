@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { serverInfoSchema, termStartSchema, timelineKeySchema } from './safekeeper-api.ts';
 import {
   lsnSchema,
-  membershipSchema,
   tenantIdSchema,
   timelineIdSchema,
   timestampSchema,
   wholeNumberSchema,
-} from './safekeeper-api-values.ts';
+} from './api-values.ts';
+import { serverInfoSchema, termStartSchema, timelineKeySchema } from './safekeeper-api.ts';
+import { membershipSchema } from './safekeeper-api-values.ts';
 
 /** What goes over the parts of a safekeeper's HTTP API that are for looking inside and for repairing by hand. */
 

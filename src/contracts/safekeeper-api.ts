@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import {
+  flagSchema,
   lsnSchema,
-  membershipSchema,
-  pageserverFeedbackSchema,
   tenantIdSchema,
   timelineIdSchema,
   u64Schema,
   wholeNumberSchema,
-} from './safekeeper-api-values.ts';
+} from './api-values.ts';
+import { membershipSchema, pageserverFeedbackSchema } from './safekeeper-api-values.ts';
 
 /**
  * What goes over a safekeeper's HTTP API. Field names are those on the wire, which are Neon's; values are decoded.
@@ -147,8 +147,6 @@ export const timelineStatusSchema = z
 export type TimelineStatus = z.output<typeof timelineStatusSchema>;
 
 /** A query's flag: `true` or `false`. */
-export const flagSchema = z.enum(['true', 'false']);
-
 export const deleteQuerySchema = z.object({ only_local: flagSchema.optional() });
 
 export const timelineDeleteResultSchema = z

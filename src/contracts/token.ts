@@ -74,7 +74,7 @@ export function encodeClaims(claims: TokenClaims): Record<string, string | numbe
 }
 
 /** A place where a token is asked for. */
-export type Gate = 'safekeeper' | 'safekeeper-tenant-only';
+export type Gate = 'safekeeper' | 'safekeeper-tenant-only' | 'pageserver';
 
 /** What is asked for behind a gate: something of a timeline, of a tenant, or (neither is set) of the whole service. */
 export interface Resource {
@@ -95,6 +95,7 @@ interface GateScopes {
 const SCOPES_OF_GATE: Readonly<Record<Gate, GateScopes>> = {
   safekeeper: { everything: ['safekeeperdata'], ownTenant: ['tenant'] },
   'safekeeper-tenant-only': { everything: [], ownTenant: ['tenant'] },
+  pageserver: { everything: ['pageserverapi'], ownTenant: ['tenant'] },
 };
 
 /**

@@ -59,6 +59,31 @@ function makeApp(): HttpApp {
     contentType: 'application/octet-stream',
     handle: async () => ({ contentType: 'application/octet-stream', body: endlessStream() }),
   });
+  app.addJson({
+    method: 'get',
+    path: '/formed',
+    summary: 'Formed',
+    access: 'open',
+    query: z.object({ status: z.enum(['201', '304', '503']) }),
+    answer: z.int(),
+    status: { all: [201, 304, 503], of: (value) => value as 201 | 304 | 503 },
+    forms: [{ contentType: 'text/html', render: (value) => `<b>${value}</b>` }],
+    handle: async ({ query }) => Number(query.status),
+  });
+  app.addUpload({
+    method: 'put',
+    path: '/upload',
+    summary: 'Upload',
+    access: 'open',
+    uploadType: 'application/x-tar',
+    uploadBytesMax: 10,
+    answer: z.int(),
+    handle: async ({ body }) => {
+      let sum = 0;
+      for await (const chunk of body) sum += chunk.length;
+      return sum;
+    },
+  });
   return app;
 }
 
@@ -105,7 +130,9 @@ test.each<[ErrorKind, number, string, string | null]>([
   expect(response.headers.get('content-type')).toBe('application/json');
   expect(response.headers.get('retry-after')).toBe(retryAfter);
   const body = await response.json();
-  expect(body).toEqual({ msg, kind, code: 'SOME_CODE' });
+  const problem = { type: 'urn:varve:error:SOME_CODE', title: expect.stringMatching(/./), status };
+  const detail = kind === 'cancelled' ? msg : 'because';
+  expect(body).toEqual({ msg, kind, code: 'SOME_CODE', ...problem, detail });
   expect(errorFromResponse(status, body)).toMatchObject({ kind, code: 'SOME_CODE' });
 });
 
@@ -114,11 +141,13 @@ test.each([
   ['TOKEN_REFUSED', 403, 'Forbidden: JWT authentication error'],
   ['SCOPE_REFUSED', 403, 'Forbidden: JWT authentication error'],
   ['NOT_A_MEMBER', 403, 'Forbidden: because'],
+  ['BAD_BRANCH_POINT', 406, 'because'],
+  ['TIMELINE_BEING_CREATED', 429, 'because'],
 ])('the code %s is answered with %i', async (code, status, msg) => {
   failure = new VarveError('precondition', code, 'because');
   const response = await request('POST', '/fail');
   expect(response.status).toBe(status);
-  expect(await response.json()).toEqual({ msg, kind: 'precondition', code });
+  expect(await response.json()).toMatchObject({ msg, kind: 'precondition', code, status });
 });
 
 test.each([
@@ -130,11 +159,8 @@ test.each([
   const response = await request('POST', '/fail', undefined, { 'x-request-id': 'abc' });
   expect(response.status).toBe(500);
   const body = await response.json();
-  expect(body).toEqual({
-    msg: 'internal error: this is a bug, see the log',
-    kind: 'assertion',
-    code: 'ASSERTION',
-  });
+  const msg = 'internal error: this is a bug, see the log';
+  expect(body).toMatchObject({ msg, detail: msg, kind: 'assertion', code: 'ASSERTION' });
   expect(errorFromResponse(500, body)).toMatchObject({ kind: 'unavailable', code: 'REMOTE_FAILURE' });
   const line = logger.lines.find(({ level }) => level === 'error');
   expect(line?.fields).toMatchObject({ requestId: 'abc', path: '/fail', peer: '127.0.0.1:1' });
@@ -225,4 +251,47 @@ test('who reads no further lets go of the source', async () => {
   expect(isSourceEnded).toBe(false);
   await reader.cancel();
   expect(isSourceEnded).toBe(true);
+});
+
+test.each([
+  [undefined, 'application/json', '201'],
+  ['*/*', 'application/json', '201'],
+  ['text/html', 'text/html', '<b>201</b>'],
+  ['text/*;q=0.9, application/json;q=0.2', 'text/html', '<b>201</b>'],
+  ['text/html;q=0, */*', 'application/json', '201'],
+  ['TEXT/HTML;q=0.5, application/json', 'application/json', '201'],
+  ['image/png', 'application/json', '201'],
+  [';q=x,,text/html;q=7', 'application/json', '201'],
+])('to who accepts "%s" %s is given', async (accept, type, text) => {
+  const headers = accept === undefined ? {} : { accept };
+  const response = await request('GET', '/formed?status=201', undefined, headers);
+  expect(response.status).toBe(201);
+  expect(response.headers.get('content-type')).toBe(type);
+  expect(response.headers.get('vary')).toBe('accept');
+  expect(await response.text()).toBe(text);
+});
+
+test('an answer says by its status what it is, without a body or with when to come again', async () => {
+  const unchanged = await request('GET', '/formed?status=304');
+  expect([unchanged.status, await unchanged.text()]).toEqual([304, '']);
+  const later = await request('GET', '/formed?status=503');
+  expect([later.status, later.headers.get('retry-after')]).toEqual([503, '1']);
+});
+
+function upload(chunks: readonly number[], headers: Record<string, string> = {}) {
+  async function* bytes(): AsyncGenerator<Uint8Array> {
+    for (const length of chunks) yield new Uint8Array(length);
+  }
+  const body = ReadableStream.from(bytes());
+  return app.handler(
+    new Request('http://test/upload', { method: 'PUT', headers, body, duplex: 'half' }),
+    'x',
+  );
+}
+
+test('an upload has at most so many bytes, whether it says so or not', async () => {
+  expect(await (await upload([4, 6])).json()).toBe(10);
+  expect(await (await upload([])).json()).toBe(0);
+  expect((await upload([4, 7])).status).toBe(413);
+  expect((await upload([1], { 'content-length': '11' })).status).toBe(413);
 });

@@ -8,10 +8,20 @@ import type { HttpHandler } from '../io/http.ts';
 import type { Random } from '../io/random.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import { errorResponse } from './error-response.ts';
+import { acceptsProblem, preferredType } from './accept.ts';
+import { errorResponse, PROBLEM_TYPE } from './error-response.ts';
 import { formatExactJson } from './exact-json.ts';
-import { authenticate, checkRequestPart, readJsonBody, refuseBody } from './request-reading.ts';
-import type { AnyRoute, JsonRoute, Method, RawAnswer, RawRoute, RouteRequest } from './route.ts';
+import { authenticate, checkRequestPart, openBody, readJsonBody, refuseBody } from './request-reading.ts';
+import type {
+  AnyRoute,
+  JsonRoute,
+  Method,
+  RawAnswer,
+  RawRoute,
+  RouteRequest,
+  SuccessStatus,
+  UploadRoute,
+} from './route.ts';
 import type { TokenVerifier } from './token-verifier.ts';
 
 export interface HttpAppOptions {
@@ -33,8 +43,29 @@ const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 const NO_FIELDS = z.object({});
 
 const errorBodySchema = z
-  .object({ msg: z.string(), kind: z.string(), code: z.string() })
-  .meta({ id: 'Error', description: 'msg is for people; kind and code are stable.' });
+  .object({
+    msg: z.string(),
+    kind: z.string(),
+    code: z.string(),
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+  })
+  .meta({
+    id: 'Error',
+    description:
+      'msg is for people; kind and code are stable; type, title, status and detail are those of RFC 9457.',
+  });
+
+const JSON_TYPE = 'application/json';
+const RETRY_AFTER_S = '1';
+
+/** What a route answers, for its description. */
+interface DescribedAnswer {
+  readonly statuses: readonly number[];
+  readonly content: Record<string, { schema: z.ZodType }>;
+}
 
 /**
  * The HTTP side of one service: routes, with what all services do alike. Requests have an id (`x-request-id`, made
@@ -73,15 +104,45 @@ export class HttpApp {
   addJson<
     Params extends z.ZodObject = typeof NO_FIELDS,
     Query extends z.ZodObject = typeof NO_FIELDS,
-    Body extends z.ZodObject = typeof NO_FIELDS,
+    Body extends z.ZodType = typeof NO_FIELDS,
     Answer extends z.ZodType = z.ZodVoid,
   >(route: JsonRoute<Params, Query, Body, Answer>): void {
-    const { answer, handle } = route;
+    const { answer, handle, status = 200, forms = [] } = route;
     const schema = answer ?? z.null();
-    this.#add(route, { 'application/json': { schema } }, async (request) => {
+    const content = Object.fromEntries([
+      [JSON_TYPE, { schema }],
+      ...forms.map(({ contentType }) => [contentType, { schema: z.string() }]),
+    ]);
+    const types = [JSON_TYPE, ...forms.map(({ contentType }) => contentType)];
+    const statuses = typeof status === 'number' ? [status] : status.all;
+    this.#add(route, { statuses, content }, async (request, context) => {
+      const value = await handle(request as Parameters<typeof handle>[0]);
+      const type = preferredType(context.req.header('accept'), types);
+      const form = forms.find(({ contentType }) => contentType === type);
+      const response = jsonOrForm(
+        form === undefined
+          ? formatExactJson(answer === undefined ? null : z.encode(answer, value))
+          : form.render(value),
+        form?.contentType ?? JSON_TYPE,
+        typeof status === 'number' ? status : status.of(value),
+      );
+      if (forms.length > 0) response.headers.set('vary', 'accept');
+      return response;
+    });
+  }
+
+  /** Adds a route that takes a stream of bytes. */
+  addUpload<
+    Params extends z.ZodObject = typeof NO_FIELDS,
+    Query extends z.ZodObject = typeof NO_FIELDS,
+    Answer extends z.ZodType = z.ZodVoid,
+  >(route: UploadRoute<Params, Query, Answer>): void {
+    const { answer, handle, status = 200 } = route;
+    const content = { [JSON_TYPE]: { schema: answer ?? z.null() } };
+    this.#add(route, { statuses: [status], content }, async (request) => {
       const value = await handle(request as Parameters<typeof handle>[0]);
       const json = formatExactJson(answer === undefined ? null : z.encode(answer, value));
-      return new Response(json, { headers: { 'content-type': 'application/json' } });
+      return jsonOrForm(json, JSON_TYPE, status);
     });
   }
 
@@ -89,10 +150,11 @@ export class HttpApp {
   addRaw<
     Params extends z.ZodObject = typeof NO_FIELDS,
     Query extends z.ZodObject = typeof NO_FIELDS,
-    Body extends z.ZodObject = typeof NO_FIELDS,
+    Body extends z.ZodType = typeof NO_FIELDS,
   >(route: RawRoute<Params, Query, Body>): void {
     const { contentType, handle } = route;
-    this.#add(route, { [contentType]: { schema: z.string() } }, async (request, context) => {
+    const content = { [contentType]: { schema: z.string() } };
+    this.#add(route, { statuses: [200], content }, async (request, context) => {
       const answer = await handle(request as Parameters<typeof handle>[0]);
       return new Response(this.#rawBody(answer, context), {
         headers: { 'content-type': answer.contentType },
@@ -108,34 +170,38 @@ export class HttpApp {
   #add(
     // Its schemas are those that the request is checked against, so a handler gets what it expects.
     typedRoute: object,
-    content: Record<string, { schema: z.ZodType }>,
+    answer: DescribedAnswer,
     handle: (request: RouteRequest<unknown, unknown, unknown>, context: Context<Env>) => Promise<Response>,
   ): void {
     const route = typedRoute as AnyRoute;
     this.#routes.push(route);
-    this.#app.openAPIRegistry.registerPath(describeRoute(route, content));
+    this.#app.openAPIRegistry.registerPath(describeRoute(route, answer));
     const path = route.path.replaceAll(/\{(\w+)\}/g, ':$1');
     this.#app.on(route.method.toUpperCase(), path, async (context) =>
       handle(await this.#read(route, context), context),
     );
   }
 
-  async #read(
-    route: AnyRoute,
-    context: Context<Env>,
-  ): Promise<RouteRequest<Record<string, unknown>, Record<string, unknown>, Record<string, unknown>>> {
-    const { verifier, gate } = this.#options;
+  async #read(route: AnyRoute, context: Context<Env>): Promise<RouteRequest<unknown, unknown, unknown>> {
+    const { verifier, gate, clock } = this.#options;
     const { raw } = context.req;
     const isOpen = route.access === 'open' || verifier === undefined;
     const claims = isOpen ? undefined : await authenticate(verifier, raw.headers);
     const params = checkRequestPart(route.params ?? NO_FIELDS, context.req.param(), 'path');
     const query = checkRequestPart(route.query ?? NO_FIELDS, context.req.query(), 'query');
-    let body: Record<string, unknown> = {};
-    if (route.body === undefined) await refuseBody(raw);
-    else body = await readJsonBody(raw, route.body, route.isBodyOptional ?? false);
-    if (claims !== undefined && route.access !== 'open') {
-      checkAccess(gate, claims, route.access({ params, body }));
+    const checkClaims = (body: unknown): void => {
+      if (claims !== undefined && route.access !== 'open') {
+        checkAccess(gate, claims, route.access({ params, body }));
+      }
+    };
+    if (route.uploadBytesMax !== undefined) {
+      checkClaims({});
+      return { params, query, body: openBody(raw, route.uploadBytesMax, clock), signal: raw.signal };
     }
+    let body: unknown = {};
+    if (route.body === undefined) await refuseBody(raw, clock);
+    else body = await readJsonBody(raw, route.body, route.isBodyOptional ?? false, clock);
+    checkClaims(body);
     return { params, query, body, signal: raw.signal };
   }
 
@@ -158,7 +224,8 @@ export class HttpApp {
   }
 
   #fail(error: unknown, context: Context<Env>): Response {
-    const response = errorResponse(error);
+    const isProblem = acceptsProblem(context.req.header('accept'));
+    const response = errorResponse(error, isProblem ? PROBLEM_TYPE : JSON_TYPE);
     const fields = {
       requestId: context.get('requestId'),
       method: context.req.method,
@@ -214,8 +281,24 @@ export class HttpApp {
   }
 }
 
-function describeRoute(route: AnyRoute, content: Record<string, { schema: z.ZodType }>): RouteConfig {
-  const { method, path, summary, access, params, query, body, isBodyOptional } = route;
+function jsonOrForm(body: string, contentType: string, status: SuccessStatus): Response {
+  if (status === 304) return new Response(null, { status });
+  const headers = new Headers({ 'content-type': contentType });
+  if (status === 503) headers.set('retry-after', RETRY_AFTER_S);
+  return new Response(body, { status, headers });
+}
+
+const DESCRIPTION_OF_STATUS: Readonly<Record<number, string>> = {
+  200: 'Done',
+  201: 'Made',
+  202: 'Under way',
+  304: 'It was so already',
+  503: 'Not now',
+};
+
+function describeRoute(route: AnyRoute, { statuses, content }: DescribedAnswer): RouteConfig {
+  const { method, path, summary, access, params, query } = route;
+  const body = describeBody(route);
   return {
     method: method satisfies Method,
     path,
@@ -224,18 +307,36 @@ function describeRoute(route: AnyRoute, content: Record<string, { schema: z.ZodT
     request: {
       ...(params === undefined ? {} : { params }),
       ...(query === undefined ? {} : { query }),
-      ...(body === undefined
-        ? {}
-        : { body: { required: isBodyOptional !== true, content: { 'application/json': { schema: body } } } }),
+      ...(body === undefined ? {} : { body }),
     },
     responses: {
-      200: { description: 'Done', content },
+      ...Object.fromEntries(
+        statuses.map((status) => [
+          status,
+          { description: DESCRIPTION_OF_STATUS[status] ?? 'Done', ...(status === 304 ? {} : { content }) },
+        ]),
+      ),
       default: {
         description: 'An error',
-        content: { 'application/json': { schema: errorBodySchema } },
+        content: {
+          [JSON_TYPE]: { schema: errorBodySchema },
+          [PROBLEM_TYPE]: { schema: errorBodySchema },
+        },
       },
     },
   };
+}
+
+function describeBody({
+  body,
+  isBodyOptional,
+  uploadType,
+}: AnyRoute): NonNullable<RouteConfig['request']>['body'] | undefined {
+  if (uploadType !== undefined) {
+    return { required: true, content: { [uploadType]: { schema: { type: 'string', format: 'binary' } } } };
+  }
+  if (body === undefined) return undefined;
+  return { required: isBodyOptional !== true, content: { [JSON_TYPE]: { schema: body } } };
 }
 
 function hexOf(bytes: Uint8Array): string {

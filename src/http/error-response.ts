@@ -1,15 +1,41 @@
 import { type ErrorKind, VarveError } from '../base/errors.ts';
 import { formatExactJson } from './exact-json.ts';
 
-/** What an error looks like on the wire. `msg` is Neon's; the stable fields are `kind` and `code`. */
+/**
+ * What an error looks like on the wire. `msg` is Neon's; the stable fields are `kind` and `code`. The others are those of
+ * RFC 9457 ("problem details").
+ */
 export interface ErrorBody {
   readonly msg: string;
   readonly kind: ErrorKind;
   readonly code: string;
+  /** Names the code as a URI. */
+  readonly type: string;
+  /** Of the kind: the same for all errors of it. */
+  readonly title: string;
+  readonly status: number;
+  /** As `msg`, without what Neon puts before it. */
+  readonly detail: string;
 }
+
+const TITLE_BY_KIND: Readonly<Record<ErrorKind, string>> = {
+  'bad-request': 'The request is wrong',
+  'not-found': 'What is asked for is not there',
+  conflict: 'Something else is there or under way',
+  fenced: 'Another node has taken over',
+  precondition: 'This cannot be done as things are',
+  assertion: 'There is a bug',
+  corruption: 'What is stored is damaged or cannot be used',
+  unavailable: 'This cannot be done now',
+  cancelled: 'What is asked is closing',
+};
+
+export const PROBLEM_TYPE = 'application/problem+json';
 
 interface Outcome {
   readonly status: number;
+  /** In the place of the error's own. */
+  readonly kind?: ErrorKind;
   /** Goes before the reason; `whole` takes its place. */
   readonly prefix?: string;
   readonly whole?: string;
@@ -38,26 +64,61 @@ const OUTCOME_BY_CODE: Readonly<Record<string, Outcome>> = {
   SCOPE_REFUSED: { status: 403, whole: 'Forbidden: JWT authentication error' },
   NOT_A_MEMBER: { status: 403, prefix: 'Forbidden: ' },
   STILL_A_MEMBER: { status: 403, prefix: 'Forbidden: ' },
+  // Neon's clients tell these from other failures of creating a timeline by their status.
+  BAD_BRANCH_POINT: { status: 406, prefix: '' },
+  ANCESTOR_ARCHIVED: { status: 406, prefix: '' },
+  TIMELINE_BEING_CREATED: { status: 429, prefix: '', retryAfterS: 1 },
   BODY_TOO_LARGE: { status: 413, prefix: '' },
   BAD_CONTENT_TYPE: { status: 415, prefix: '' },
 };
 
+/**
+ * What the doors to files and objects say of a path or a key. Nobody who asks over HTTP names such: something that a service
+ * has stored is not as it must be. Above all it is not the thing that was asked for that is not there.
+ */
+const STORED_WRONG: Outcome = { status: 502, kind: 'corruption', prefix: '' };
+const CODES_OF_STORAGE_DOORS = new Set([
+  'FILE_NOT_FOUND',
+  'FILE_EXISTS',
+  'IS_A_DIRECTORY',
+  'NOT_A_DIRECTORY',
+  'BAD_PATH',
+  'PERMISSION_DENIED',
+  'OBJECT_NOT_FOUND',
+  'OBJECT_EXISTS',
+  'OBJECT_STORE_DENIED',
+  'BAD_OBJECT_KEY',
+  'BAD_OBJECT_RANGE',
+  'BAD_OBJECT_BODY',
+]);
+
 function outcomeOf(error: unknown): Outcome {
   if (!(error instanceof VarveError)) return OUTCOME_BY_KIND.assertion;
   const own = Object.hasOwn(OUTCOME_BY_CODE, error.code) ? OUTCOME_BY_CODE[error.code] : undefined;
-  return own ?? OUTCOME_BY_KIND[error.kind];
+  if (own !== undefined) return own;
+  return CODES_OF_STORAGE_DOORS.has(error.code) ? STORED_WRONG : OUTCOME_BY_KIND[error.kind];
 }
 
-/** Answers any error. Of an unknown one nothing is told to the outside. */
-export function errorResponse(error: unknown): Response {
-  const { status, prefix = '', whole, retryAfterS } = outcomeOf(error);
+/**
+ * Answers any error. Of an unknown one nothing is told to the outside.
+ * @param contentType what the body calls itself
+ */
+export function errorResponse(error: unknown, contentType = 'application/json'): Response {
+  const outcome = outcomeOf(error);
+  const { status, prefix = '', whole, retryAfterS } = outcome;
   const known = error instanceof VarveError ? error : undefined;
+  const kind = outcome.kind ?? known?.kind ?? 'assertion';
+  const code = known?.code ?? 'ASSERTION';
   const body: ErrorBody = {
     msg: whole ?? `${prefix}${known?.message ?? ''}`,
-    kind: known?.kind ?? 'assertion',
-    code: known?.code ?? 'ASSERTION',
+    kind,
+    code,
+    type: `urn:varve:error:${code}`,
+    title: TITLE_BY_KIND[kind],
+    status,
+    detail: whole ?? known?.message ?? '',
   };
-  const headers = new Headers({ 'content-type': 'application/json' });
+  const headers = new Headers({ 'content-type': contentType });
   if (retryAfterS !== undefined) headers.set('retry-after', String(retryAfterS));
   if (status === 401) headers.set('www-authenticate', 'Bearer');
   return new Response(formatExactJson(body), { status, headers });
@@ -70,8 +131,10 @@ const KIND_BY_STATUS: Readonly<Record<number, ErrorKind>> = {
   401: 'precondition',
   403: 'precondition',
   404: 'not-found',
+  406: 'precondition',
   409: 'conflict',
   412: 'precondition',
+  429: 'unavailable',
 };
 
 const KINDS = Object.keys(OUTCOME_BY_KIND);

@@ -26,7 +26,17 @@ export interface ClientRequest {
   readonly path: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
+  /** In the place of a body: bytes, sent no faster than they are taken. */
+  readonly upload?: AsyncIterable<Uint8Array>;
   readonly signal: AbortSignal;
+  /** In the place of the client's. */
+  readonly timeoutMs?: number;
+}
+
+/** An answer with its status, where that says something. */
+export interface StatusAndAnswer<Answer> {
+  readonly status: number;
+  readonly answer: Answer;
 }
 
 const TIMEOUT_DEFAULT_MS = 30_000;
@@ -48,12 +58,20 @@ export class HttpClient {
 
   /** Asks for JSON, and decodes it. */
   async getJson<Answer extends z.ZodType>(request: ClientRequest, schema: Answer): Promise<z.output<Answer>> {
-    const text = await this.#within(request, async (response) => {
+    return (await this.ask(request, schema)).answer;
+  }
+
+  /** As getJson, with the status. */
+  async ask<Answer extends z.ZodType>(
+    request: ClientRequest,
+    schema: Answer,
+  ): Promise<StatusAndAnswer<z.output<Answer>>> {
+    const { status, text } = await this.#within(request, async (response) => {
       await throwIfFailed(response);
-      return readAnswer(response, ANSWER_BYTES_MAX);
+      return { status: response.status, text: await readAnswer(response, ANSWER_BYTES_MAX) };
     });
     const result = schema.safeParse(parseAnswer(text));
-    if (result.success) return result.data;
+    if (result.success) return { status, answer: result.data };
     throw badAnswer(`the answer to ${request.path} is wrong: ${describeIssues(result.error)}`);
   }
 
@@ -73,7 +91,8 @@ export class HttpClient {
   }
 
   async #within<Value>(request: ClientRequest, use: (response: Response) => Promise<Value>): Promise<Value> {
-    const { http, clock, trust, timeoutMs = TIMEOUT_DEFAULT_MS } = this.#options;
+    const { http, clock, trust } = this.#options;
+    const timeoutMs = request.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_DEFAULT_MS;
     const tooLate = new AbortController();
     const timer = clock.setTimer(timeoutMs, () => tooLate.abort());
     try {
@@ -93,7 +112,10 @@ export class HttpClient {
     }
   }
 
-  async #prepare({ method, path, query = {}, body }: ClientRequest, signal: AbortSignal): Promise<Request> {
+  async #prepare(
+    { method, path, query = {}, body, upload }: ClientRequest,
+    signal: AbortSignal,
+  ): Promise<Request> {
     const { baseUrl, token } = this.#options;
     const url = new URL(path, baseUrl);
     for (const [name, value] of Object.entries(query)) {
@@ -101,6 +123,10 @@ export class HttpClient {
     }
     const headers = new Headers({ accept: 'application/json' });
     if (token !== undefined) headers.set('authorization', `Bearer ${await token()}`);
+    if (upload !== undefined) {
+      headers.set('content-type', 'application/octet-stream');
+      return new Request(url, { method, headers, signal, body: ReadableStream.from(upload), duplex: 'half' });
+    }
     if (body === undefined) return new Request(url, { method, headers, signal });
     headers.set('content-type', 'application/json');
     return new Request(url, { method, headers, signal, body: formatExactJson(body) });

@@ -1,10 +1,11 @@
-import { AssertionError } from '../base/errors.ts';
+import { AssertionError, type VarveError } from '../base/errors.ts';
 import { throwIfCancelled } from './cancelled.ts';
 
 /** The right to do something that only one may do at a time, for as long as it takes. First come, first served. */
 export class Turn {
   readonly #signal: AbortSignal;
   #isTaken = false;
+  #failure: VarveError | undefined;
   #waiting: (() => void)[] = [];
 
   /** @param signal when it is given, nobody gets a turn any more */
@@ -17,13 +18,25 @@ export class Turn {
     return this.#isTaken;
   }
 
-  /** Resolves when it is one's turn. @throws VarveError ‘cancelled’ / CANCELLED */
+  /** Why nobody gets a turn any more. */
+  get failure(): VarveError | undefined {
+    return this.#failure;
+  }
+
+  /** Resolves when it is one's turn. @throws VarveError ‘cancelled’ / CANCELLED; what `fail` was called with */
   async take(): Promise<void> {
-    while (this.#isTaken && !this.#signal.aborted) {
+    while (this.#isTaken && !this.#signal.aborted && this.#failure === undefined) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     throwIfCancelled(this.#signal);
+    if (this.#failure !== undefined) throw this.#failure;
     this.#isTaken = true;
+  }
+
+  /** Whoever has the turn has left things in a state in which nobody can go on. */
+  fail(error: VarveError): void {
+    this.#failure ??= error;
+    this.#wakeAll();
   }
 
   give(): void {

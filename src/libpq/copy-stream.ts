@@ -3,7 +3,7 @@ import { type FrameCutter, MESSAGE_HEADER_BYTES } from '../postgres/wire/framing
 import { MessageWriter } from '../postgres/wire/message-writer.ts';
 import type { MessageChannel, MessageSink } from './message-channel.ts';
 
-const COPY_DATA_TAG = 0x64;
+export const COPY_DATA_TAG: number = 0x64;
 const COPY_DONE_TAG = 0x63;
 
 /** How the other side's half of a COPY ended. */

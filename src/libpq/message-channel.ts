@@ -30,7 +30,7 @@ interface Waiting {
  */
 export class MessageChannel implements Receiver {
   readonly connection: Connection;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   readonly #onOver: (error: Error | undefined) => void;
   #cutter: FrameCutter;
   /** The cutter has given all that it was fed. */
@@ -55,7 +55,7 @@ export class MessageChannel implements Receiver {
 
   constructor(connection: Connection, options: MessageChannelOptions) {
     this.connection = connection;
-    this.#clock = options.clock;
+    this.clock = options.clock;
     this.#onOver = options.onOver;
     this.#cutter = new FrameCutter(options.frames);
     connection.receive(this);
@@ -74,7 +74,7 @@ export class MessageChannel implements Receiver {
   /** Fails the channel once somebody has waited this long for any bytes. */
   setReadTimeout(timeoutMs: number): void {
     this.#readTimeoutMs = timeoutMs;
-    this.#lastReadMs = this.#clock.monotonicMs();
+    this.#lastReadMs = this.clock.monotonicMs();
     this.#readTimer?.cancel();
     this.#armReadTimer(timeoutMs);
   }
@@ -93,7 +93,7 @@ export class MessageChannel implements Receiver {
     if (this.#isOver) return Promise.resolve(false);
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
-      this.#lastReadMs = this.#clock.monotonicMs();
+      this.#lastReadMs = this.clock.monotonicMs();
       this.#pump();
     });
   }
@@ -107,8 +107,8 @@ export class MessageChannel implements Receiver {
     this.#sink = sink;
     this.#isPaused = false;
     if (sink === undefined) return;
-    this.#lastReadMs = this.#clock.monotonicMs();
-    void this.#clock.yieldToOthers().then(() => {
+    this.#lastReadMs = this.clock.monotonicMs();
+    void this.clock.yieldToOthers().then(() => {
       if (!this.#isOver) this.#pump();
       else if (this.#sink === sink) {
         this.#sink = undefined;
@@ -126,7 +126,7 @@ export class MessageChannel implements Receiver {
   /** The sink's messages go on, after the caller has returned. */
   resume(): void {
     this.#isPaused = false;
-    this.#lastReadMs = this.#clock.monotonicMs();
+    this.#lastReadMs = this.clock.monotonicMs();
     if (this.#isCut && this.#pending === undefined && !this.#isEnded) this.#release();
     else queueMicrotask(() => this.#pump());
   }
@@ -172,7 +172,7 @@ export class MessageChannel implements Receiver {
     const { connection } = this;
     if (connection.isClosed || this.#isClosing) return;
     this.#isClosing = true;
-    const timer = this.#clock.setTimer(lingerMs, () => connection.close());
+    const timer = this.clock.setTimer(lingerMs, () => connection.close());
     await new Promise<void>((resolve) => {
       this.#wakeOnClosed = resolve;
       connection.end();
@@ -182,7 +182,7 @@ export class MessageChannel implements Receiver {
 
   onBytes(chunk: Uint8Array): void {
     if (this.#isOver) return;
-    this.#lastReadMs = this.#clock.monotonicMs();
+    this.#lastReadMs = this.clock.monotonicMs();
     if (this.#pending !== undefined) throw new AssertionError('a connection brings bytes while it is paused');
     this.#pending = chunk;
     if (this.#isReading()) this.#pump();
@@ -287,9 +287,9 @@ export class MessageChannel implements Receiver {
   }
 
   #armReadTimer(delayMs: number): void {
-    this.#readTimer = this.#clock.setTimer(delayMs, () => {
+    this.#readTimer = this.clock.setTimer(delayMs, () => {
       if (this.#isOver) return;
-      const idleMs = this.#clock.monotonicMs() - this.#lastReadMs;
+      const idleMs = this.clock.monotonicMs() - this.#lastReadMs;
       const timeoutMs = this.#readTimeoutMs;
       if (!this.#isReading()) this.#armReadTimer(timeoutMs);
       else if (idleMs < timeoutMs) this.#armReadTimer(timeoutMs - idleMs);

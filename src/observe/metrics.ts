@@ -56,6 +56,23 @@ export class Metrics {
     this.#register(name, help, 'gauge', () => [{ value: read(), labels: {} }]);
   }
 
+  /** A counter that is kept elsewhere. */
+  counterFrom(name: string, help: string, read: () => number): void {
+    this.#register(name, help, 'counter', () => [{ value: read(), labels: {} }]);
+  }
+
+  /** Counters with one label that are kept elsewhere. */
+  countersFrom(
+    name: string,
+    help: string,
+    labelName: string,
+    read: () => readonly { readonly label: string; readonly value: number }[],
+  ): void {
+    this.#register(name, help, 'counter', () =>
+      read().map(({ label, value }) => ({ value, labels: { [labelName]: label } })),
+    );
+  }
+
   histogram(name: string, help: string, bounds: readonly number[]): Histogram {
     const histogram = new Histogram(bounds);
     this.#register(name, help, 'histogram', () => histogramSeries(name, {}, histogram));

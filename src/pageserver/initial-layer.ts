@@ -59,9 +59,15 @@ export async function writeInitialLayer(
   return { layer: await writer.finish(ALL_KEYS), control };
 }
 
-async function readCheckpointLsn({ files, directory, version }: InitialCluster): Promise<Lsn> {
+/** Where the record of a stopped cluster's last checkpoint begins. */
+export async function readCheckpointLsn(cluster: InitialCluster): Promise<Lsn> {
+  return (await readControlFile(cluster)).checkPoint;
+}
+
+/** @throws as decodeControlFile; what the files door fails of */
+export async function readControlFile({ files, directory, version }: InitialCluster): Promise<ControlFile> {
   await using file = await files.open(`${directory}/${CONTROL_FILE_PATH}`);
   const bytes = new Uint8Array(file.sizeBytes);
   await file.read(bytes, 0, bytes.length, 0);
-  return decodeControlFile(version, bytes).checkPoint;
+  return decodeControlFile(version, bytes);
 }

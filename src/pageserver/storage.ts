@@ -1,5 +1,3 @@
-import { VarveError } from '../base/errors.ts';
-import { Gate } from '../base/gate.ts';
 import { isId, type TenantId, type TimelineId } from '../base/ids.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Files } from '../io/files.ts';
@@ -9,6 +7,8 @@ import type { Random } from '../io/random.ts';
 import type { Workers } from '../io/workers.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import { InitialArtefacts } from './initial/initial-artefacts.ts';
+import type { InitialClusters } from './initial/initial-clusters.ts';
 import type { PageserverJobs } from './jobs.ts';
 import { BlockCache } from './layers/block-cache.ts';
 import { PageSlots } from './layers/page-slots.ts';
@@ -18,10 +18,14 @@ import { DeletionQueue } from './remote/deletion-queue.ts';
 import type { GenerationSource } from './remote/generation-source.ts';
 import { GenerationValidator } from './remote/generation-validator.ts';
 import { LAYERS_WAITING_MAX } from './remote/remote-timeline.ts';
-import { isFault, Tenant } from './tenant.ts';
+import type { ActiveTimeline } from './tenant/active-timeline.ts';
+import { AttachedTenants, type AttachOptions } from './tenant/attached-tenants.ts';
+import type { Tenant } from './tenant/tenant.ts';
+import type { TenantStatus } from './tenant/tenant-slot.ts';
 import { checkSettings, TIMELINE_DEFAULTS, type TimelineSettings } from './timeline/settings.ts';
 import type { StorageDoors } from './timeline/storage-doors.ts';
 import { readTimeline } from './timeline/timeline-reading.ts';
+import type { TimelineAccess } from './timeline-access.ts';
 
 export interface StorageOptions {
   /**
@@ -36,6 +40,8 @@ export interface StorageOptions {
   /** Compactions and the like of all timelines at once. */
   readonly backgroundJobsMax?: number;
   readonly uploadsMax?: number;
+  /** Tenants whose timelines are loaded at once. */
+  readonly tenantLoadsMax?: number;
   /** With so many layers of a timeline waiting for their upload its ingest waits. */
   readonly layersWaitingMax?: number;
   /** What is not said is as TIMELINE_DEFAULTS has it. */
@@ -51,32 +57,24 @@ export interface GivenDoors {
   readonly workers: Workers<PageserverJobs>;
   readonly objects: ObjectStore;
   readonly generations: GenerationSource;
-}
-
-/** A tenant that is attached here and cannot be served. */
-export interface BrokenTenant {
-  readonly tenantId: TenantId;
-  readonly error: VarveError;
+  /** Without it no timelines can be made that descend from no other, but those of clusters that are given. */
+  readonly initialClusters?: InitialClusters;
+  /** Called for each timeline when it is ready for its WAL. Must be quick and not throw. */
+  readonly onServed?: (active: ActiveTimeline) => void;
 }
 
 const MEBIBYTE = 1024 * 1024;
 const DELETION_DIRECTORY = 'deletion';
 const TENANTS_DIRECTORY = 'tenants';
+const INITIAL_CLUSTERS_DIRECTORY = 'initial-clusters';
 
 /** The storage engine of a pageserver: the tenants that are attached to it, and what they share. */
-export class PageStorage implements AsyncDisposable {
+export class PageStorage implements AsyncDisposable, TimelineAccess {
   readonly doors: StorageDoors;
-  readonly #directory: string;
-  readonly #settings: TimelineSettings;
-  readonly #given: GivenDoors;
   readonly #validator: GenerationValidator;
   readonly #deletions: DeletionQueue;
-  readonly #tenants = new Map<TenantId, Tenant>();
-  readonly #broken = new Map<TenantId, VarveError>();
+  readonly #tenants: AttachedTenants;
   readonly #ending = new AbortController();
-  /** Those who attach and detach are inside. */
-  readonly #gate = new Gate('the storage');
-  readonly #changing = new Set<TenantId>();
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -85,11 +83,9 @@ export class PageStorage implements AsyncDisposable {
     validator: GenerationValidator,
     deletions: DeletionQueue,
     metrics: PageserverMetrics,
+    attached: ReadonlyMap<TenantId, number>,
   ) {
     const { files, clock, random, logger, workers, objects } = given;
-    this.#directory = options.directory;
-    this.#settings = { ...TIMELINE_DEFAULTS, ...options.settings };
-    this.#given = given;
     this.#validator = validator;
     this.#deletions = deletions;
     const uploads = new Limiter(options.uploadsMax ?? 8);
@@ -123,17 +119,40 @@ export class PageStorage implements AsyncDisposable {
         metrics: metrics.remote,
       },
       background: new Limiter(options.backgroundJobsMax ?? 1),
+      initialArtefacts:
+        given.initialClusters &&
+        new InitialArtefacts(
+          { files, objects, logger, clusters: given.initialClusters },
+          `${options.directory}/${INITIAL_CLUSTERS_DIRECTORY}`,
+          this.#ending.signal,
+        ),
     };
     metrics.show(given.metrics, {
       timelines: () => this.#readTimelines(),
       broken: () => this.#listBroken(),
       caches: () => this.#readCaches(),
     });
+    this.#tenants = new AttachedTenants(
+      {
+        storage: this.doors,
+        generations: given.generations,
+        validator,
+        deletions,
+        onServed: given.onServed ?? (() => undefined),
+      },
+      {
+        directory: `${options.directory}/${TENANTS_DIRECTORY}`,
+        settings: { ...TIMELINE_DEFAULTS, ...options.settings },
+        loadsMax: options.tenantLoadsMax ?? 8,
+      },
+      attached,
+    );
   }
 
   /**
-   * Attaches again all tenants that were attached, each in a new generation, and loads their timelines. A tenant whose
-   * local directory cannot be used is broken, and the others are served; timelines likewise (see Tenant.load).
+   * Attaches again all tenants that were attached, each in a new generation, and begins to load their timelines: `loaded`
+   * says when that is over. A tenant whose local directory cannot be used is broken, and the others are served; timelines
+   * likewise (see Tenant.load). As long as the store is unavailable a tenant is attaching.
    * @throws what the generation source, the disk or the store fail of. Nothing is left running then.
    */
   static async open(options: StorageOptions, given: GivenDoors): Promise<PageStorage> {
@@ -143,82 +162,90 @@ export class PageStorage implements AsyncDisposable {
     const metrics = storageMetrics.remote;
     const { signal } = new AbortController();
     const deletionDirectory = `${options.directory}/${DELETION_DIRECTORY}`;
-    for (const name of [DELETION_DIRECTORY, TENANTS_DIRECTORY])
+    for (const name of [DELETION_DIRECTORY, TENANTS_DIRECTORY, INITIAL_CLUSTERS_DIRECTORY])
       await files.makeDirectory(`${options.directory}/${name}`);
     await files.syncDirectory(options.directory);
     const attached = await generations.reattachAll(signal);
     const validator = new GenerationValidator({ source: generations, clock, random, logger, metrics });
     const deletionDoors = { files, clock, random, objects, validator, logger, metrics };
     const deletions = await DeletionQueue.open(deletionDoors, deletionDirectory, attached);
-    const storage = new PageStorage(options, given, validator, deletions, storageMetrics);
     try {
-      await storage.#removeDetached(attached);
-      for (const [tenantId, generation] of attached) await storage.#loadOrBreak(tenantId, generation);
-      return storage;
+      await removeDetached(given, `${options.directory}/${TENANTS_DIRECTORY}`, attached);
     } catch (error) {
-      await storage.close();
+      await deletions.shutdown();
+      await validator.shutdown();
       throw error;
     }
+    return new PageStorage(options, given, validator, deletions, storageMetrics, attached);
   }
 
+  /** Resolves when all tenants that were attached at the start are active or broken, or this is closing. */
+  get loaded(): Promise<void> {
+    return this.#tenants.loaded;
+  }
+
+  /** Those that are active. */
   get tenants(): readonly Tenant[] {
-    return [...this.#tenants.values()];
+    return this.#tenants.active;
   }
 
-  /** Tenants that are attached here and cannot be served. They stay as they are until they are detached. */
-  get brokenTenants(): readonly BrokenTenant[] {
-    return [...this.#broken].map(([tenantId, error]) => ({ tenantId, error }));
+  /** All tenants that are attached here, in whatever state. */
+  get tenantStatuses(): readonly TenantStatus[] {
+    return this.#tenants.statuses;
   }
 
-  /** @throws VarveError ‘not-found’ / TENANT_NOT_FOUND; of a broken tenant what it is broken by */
-  tenant(tenantId: TenantId): Tenant {
-    const error = this.#broken.get(tenantId);
-    if (error !== undefined) throw error;
-    const tenant = this.#tenants.get(tenantId);
-    if (tenant === undefined) {
-      throw new VarveError('not-found', 'TENANT_NOT_FOUND', `tenant ${tenantId} is not attached here`);
-    }
-    return tenant;
+  /** undefined: it is not attached here. */
+  statusOf(tenantId: TenantId): TenantStatus | undefined {
+    return this.#tenants.statusOf(tenantId);
   }
 
   /**
-   * Attaches a tenant, in a new generation, with all timelines that the store has of it.
-   * @throws VarveError ‘conflict’ / TENANT_ATTACHED; as `open`
+   * An active tenant.
+   * @throws VarveError ‘not-found’ / TENANT_NOT_FOUND, never of one that is here; ‘unavailable’ / TENANT_NOT_ACTIVE; of a
+   *   broken tenant what it is broken by
    */
-  async attach(tenantId: TenantId): Promise<Tenant> {
-    if (this.#tenants.has(tenantId) || this.#broken.has(tenantId)) {
-      throw new VarveError('conflict', 'TENANT_ATTACHED', `tenant ${tenantId} is attached already`);
-    }
-    return await this.#change(tenantId, async () => {
-      const generation = await this.#given.generations.attach(tenantId, this.#ending.signal);
-      return await this.#load(tenantId, generation);
-    });
+  tenant(tenantId: TenantId): Tenant {
+    return this.#tenants.require(tenantId);
   }
 
-  /** Forgets a tenant here. What is in the store stays. */
-  async detach(tenantId: TenantId): Promise<void> {
-    const tenant = this.#broken.has(tenantId) ? undefined : this.tenant(tenantId);
-    await this.#change(tenantId, async () => {
-      this.#tenants.delete(tenantId);
-      this.#broken.delete(tenantId);
-      await tenant?.close();
-      await this.#given.generations.detach(tenantId, this.#ending.signal);
-      await this.#given.files.removeDirectory(this.#tenantDirectory(tenantId));
-    });
+  /** As `tenant`, but waits a bounded time for one that is being attached. @throws as `tenant`; ‘cancelled’ */
+  activeTenant(tenantId: TenantId, signal: AbortSignal, waitMs?: number): Promise<Tenant> {
+    return this.#tenants.whenActive(tenantId, signal, waitMs);
   }
 
-  /** A tenant is attached or detached by one at a time, and by nobody once this is closing. */
-  async #change<Result>(tenantId: TenantId, action: () => Promise<Result>): Promise<Result> {
-    if (this.#changing.has(tenantId)) {
-      throw new VarveError('conflict', 'TENANT_BUSY', `tenant ${tenantId} is being attached or detached`);
-    }
-    using _pass = this.#gate.enter();
-    this.#changing.add(tenantId);
-    try {
-      return await action();
-    } finally {
-      this.#changing.delete(tenantId);
-    }
+  async timeline(tenantId: TenantId, timelineId: TimelineId, signal: AbortSignal): Promise<ActiveTimeline> {
+    return (await this.activeTenant(tenantId, signal)).timeline(timelineId);
+  }
+
+  /**
+   * Attaches a tenant, with all timelines that the store has of it, and waits until it is active, for a bounded time. In
+   * the generation in which it is attached already this changes its configuration, and loads it again where it is broken;
+   * in a newer one it is attached anew.
+   * @throws VarveError ‘conflict’ / TENANT_ATTACHED where it is and no generation is given, TENANT_BUSY; ‘bad-request’ /
+   *   GENERATION_TOO_LOW; ‘unavailable’ / TENANT_NOT_ACTIVE: it goes on; what the tenant is broken by
+   */
+  attach(tenantId: TenantId, options: AttachOptions = {}): Promise<Tenant> {
+    return this.#tenants.attach(tenantId, options);
+  }
+
+  /**
+   * Forgets a tenant here. What is in the store stays.
+   * @param flushMs for so long at most it is waited until what has been taken in is in the store
+   * @throws VarveError ‘not-found’ / TENANT_NOT_FOUND; ‘conflict’ / TENANT_BUSY; what the generation source or the disk
+   *   fail of: the tenant is stopping then, and this may be called again
+   */
+  detach(tenantId: TenantId, options: { readonly flushMs?: number } = {}): Promise<void> {
+    return this.#tenants.detach(tenantId, options);
+  }
+
+  /**
+   * Removes a tenant here and in the store, all of it, also one that is not attached here. That it is to go is durable
+   * before anything is removed: a deletion that was interrupted goes on when the tenant is next loaded.
+   * @throws VarveError ‘conflict’ / TENANT_BUSY; ‘fenced’ / STALE_GENERATION; what the store, the generation source or the
+   *   disk fail of: this may be called again
+   */
+  deleteTenant(tenantId: TenantId): Promise<void> {
+    return this.#tenants.delete(tenantId);
   }
 
   /** Ends all that is under way. What is not durable in the store by then comes from WAL again. */
@@ -233,50 +260,22 @@ export class PageStorage implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#ending.abort();
-    await this.#gate.close();
-    await Promise.all(this.tenants.map((tenant) => tenant.close()));
+    await this.#tenants.close();
     await this.#deletions.shutdown();
     await this.#validator.shutdown();
   }
 
-  #tenantDirectory(tenantId: TenantId): string {
-    return `${this.#directory}/${TENANTS_DIRECTORY}/${tenantId}`;
-  }
-
-  /** What is here of tenants that are not attached is of no use to anybody. */
-  async #removeDetached(attached: ReadonlyMap<TenantId, number>): Promise<void> {
-    const { files, logger } = this.#given;
-    const directory = `${this.#directory}/${TENANTS_DIRECTORY}`;
-    for (const { name, kind } of (await listEntries(files, directory, logger)) ?? []) {
-      if (attached.has(name as TenantId)) continue;
-      if (kind !== 'directory' || !isId(name)) {
-        logger.warn('Something is left alone that no tenant has', { directory, name });
-        continue;
-      }
-      logger.info('Local files of a tenant are removed that is not attached any more', { name });
-      await files.removeDirectory(`${this.#directory}/${TENANTS_DIRECTORY}/${name}`);
-    }
-  }
-
-  async #loadOrBreak(tenantId: TenantId, generation: number): Promise<void> {
-    try {
-      await this.#load(tenantId, generation);
-    } catch (error) {
-      if (!isFault(error)) throw error;
-      this.#given.logger.error('A tenant cannot be served', { tenantId, error });
-      this.#broken.set(tenantId, error);
-    }
-  }
-
   *#readTimelines(): Iterable<TimelineReading> {
-    for (const tenant of this.#tenants.values()) {
+    for (const tenant of this.tenants) {
       for (const { timeline } of tenant.timelines) yield readTimeline(timeline);
     }
   }
 
   *#listBroken(): Iterable<{ tenantId: TenantId; timelineId: TimelineId | undefined }> {
-    for (const tenantId of this.#broken.keys()) yield { tenantId, timelineId: undefined };
-    for (const { tenantId, brokenTimelines } of this.#tenants.values()) {
+    for (const { tenantId, state } of this.tenantStatuses) {
+      if (state === 'broken') yield { tenantId, timelineId: undefined };
+    }
+    for (const { tenantId, brokenTimelines } of this.tenants) {
       for (const { timelineId } of brokenTimelines) yield { tenantId, timelineId };
     }
   }
@@ -288,18 +287,21 @@ export class PageStorage implements AsyncDisposable {
       { name: 'page', usedBytes: pages.usedBytes, capacityBytes: pages.capacityBytes },
     ];
   }
+}
 
-  async #load(tenantId: TenantId, generation: number): Promise<Tenant> {
-    const tenant = await Tenant.load(this.doors, {
-      tenantId,
-      generation,
-      directory: this.#tenantDirectory(tenantId),
-      settings: this.#settings,
-      validator: this.#validator,
-      deletions: this.#deletions,
-      signal: this.#ending.signal,
-    });
-    this.#tenants.set(tenantId, tenant);
-    return tenant;
+/** What is here of tenants that are not attached is of no use to anybody. */
+async function removeDetached(
+  { files, logger }: GivenDoors,
+  directory: string,
+  attached: ReadonlyMap<TenantId, number>,
+): Promise<void> {
+  for (const { name, kind } of (await listEntries(files, directory, logger)) ?? []) {
+    if (attached.has(name as TenantId)) continue;
+    if (kind !== 'directory' || !isId(name)) {
+      logger.warn('Something is left alone that no tenant has', { directory, name });
+      continue;
+    }
+    logger.info('Local files of a tenant are removed that is not attached any more', { name });
+    await files.removeDirectory(`${directory}/${name}`);
   }
 }

@@ -1,7 +1,7 @@
 import type { Lsn } from '../base/lsn.ts';
 import type { ReadContext } from './layers/read-context.ts';
 import { computeSyntheticSize, type HistoryPoint, type PointPayment } from './read/synthetic-size.ts';
-import type { ActiveTimeline } from './tenant.ts';
+import type { ActiveTimeline } from './tenant/active-timeline.ts';
 import type { Timeline } from './timeline/timeline.ts';
 
 /** A point of the model, with where it is, for people and tools. */

@@ -302,6 +302,15 @@ describe('layer dump', () => {
     expect(out).toContain('POISON "this record could not be ingested"');
     expect(out).toContain('[needs-no-base] (cannot be decoded: ');
     expect(out).toContain('does not exist');
+    const clears =
+      '[{heapBlock 32769, bits [ALL_VISIBLE, ALL_FROZEN]}, {heapBlock 32770, bits [ALL_FROZEN]}]';
+    expect(out).toMatch(/clears +10 bytes clears /);
+    expect(out).toContain(clears);
+    expect(values.find(({ kind }) => kind === 'clears')).toMatchObject({
+      lengthBytes: 5,
+      flags: ['needs-no-base'],
+      meaning: { clears: [{ heapBlock: 32768, bits: ['ALL_VISIBLE', 'ALL_FROZEN'] }] },
+    });
   });
 
   test('damage ends it with 8, after the values before it; verify names the place', async () => {

@@ -1,6 +1,6 @@
 import { connect as connectTls } from 'node:tls';
 import { Client, type QueryConfig } from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { nodeClock } from '../../src/io/node/clock.ts';
 import { nodeRandom } from '../../src/io/node/random.ts';
 import { type ConnectOptions, connect } from '../../src/libpq/client/connect.ts';
@@ -304,6 +304,39 @@ describe('our client and a stock PostgreSQL', () => {
     await client.endCopy();
     expect((await client.query('IDENTIFY_SYSTEM')).rows).toHaveLength(1);
     await client.close();
+  });
+
+  test('COPY TO STDOUT comes in chunks, holds the server back, and the connection goes on', async () => {
+    const client = await connect(sockets, address(), login());
+    const numbers = (count: number): string => `COPY (SELECT generate_series(1, ${count})) TO STDOUT`;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of client.copyOut(numbers(10_000))) chunks.push(chunk);
+    expect(Buffer.concat(chunks).toString().split('\n').map(Number).at(9999)).toBe(10_000);
+    await expect(client.copyOut('COPY nothing TO STDOUT').next()).rejects.toMatchObject({
+      sqlState: '42P01',
+    });
+    // An error in its midst: what came before it is there.
+    const failing = client.copyOut(`COPY (SELECT 10 / (100 - n) FROM generate_series(1, 100) n) TO STDOUT`);
+    let rows = 0;
+    const all = async (): Promise<void> => {
+      for await (const _ of failing) rows++;
+    };
+    await expect(all()).rejects.toMatchObject({ sqlState: '22012' });
+    expect(rows).toBe(99);
+    expect((await client.query('SELECT 1')).rows).toEqual([['1']]);
+
+    // Many times of what sockets hold: the server waits until it is asked for more.
+    const slow = client.copyOut(numbers(20_000_000));
+    await slow.next();
+    const states = `SELECT wait_event FROM pg_stat_activity WHERE query LIKE 'COPY%20000000%' AND state = 'active'`;
+    await vi.waitFor(
+      async () => expect(await postgres.query(states)).toEqual([{ wait_event: 'ClientWrite' }]),
+      { timeout: 20_000 },
+    );
+    await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: 'ASSERTION' });
+    await slow.return();
+    await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: 'COPY_GIVEN_UP' });
+    expect(client.isClosed).toBe(true);
   });
 
   test('a server that crashes is a lost connection', async () => {

@@ -15,6 +15,7 @@ const EXPECTED_CODES = new Set([
   'CLOSING',
   'CANCELLED',
   'TIMELINE_BUSY',
+  'BAD_BRANCH_POINT',
 ]);
 
 /** What happens to storage beside being written and compared: reads of pages as they are now, and tidying up. */

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TimelineId } from '../../src/base/ids.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { TimelineIntake } from '../../src/pageserver/timeline/timeline-intake.ts';
 import { formatSegmentName, segmentNumber } from '../../src/postgres/wal/segment-name.ts';
 

@@ -3,7 +3,7 @@ import { type Key, nextKey } from '../../src/pageserver/keyspace/key.ts';
 import { formatLayerName } from '../../src/pageserver/layers/layer-name.ts';
 import type { ReadContext } from '../../src/pageserver/layers/read-context.ts';
 import { findVisibleLayers } from '../../src/pageserver/read/visible-layers.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import type { Timeline } from '../../src/pageserver/timeline/timeline.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import { BLOCK_BYTES } from '../../src/postgres/wal/record-header.ts';

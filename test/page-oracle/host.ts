@@ -14,7 +14,8 @@ import { kindRange } from '../../src/pageserver/keyspace/keys.ts';
 import { isLevel0 } from '../../src/pageserver/layers/layer-map/layer-map.ts';
 import { FileGenerationSource } from '../../src/pageserver/remote/file-generation-source.ts';
 import { PageStorage } from '../../src/pageserver/storage.ts';
-import type { ActiveTimeline, Tenant } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
+import type { Tenant } from '../../src/pageserver/tenant/tenant.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { HostFeeds } from './host-feeds.ts';
 import {
@@ -44,7 +45,7 @@ async function openStorage(): Promise<Tenant> {
   const storage = await PageStorage.open(
     {
       directory,
-      settings: settings.settings,
+      settings: { leaseMs: 0, ...settings.settings },
       blockCacheBytes: settings.blockCacheBytes,
       pageCacheBytes: settings.pageCacheBytes,
     },
@@ -57,6 +58,7 @@ async function openStorage(): Promise<Tenant> {
       generations: await FileGenerationSource.open(nodeFiles, directory),
     },
   );
+  await storage.loaded;
   return storage.tenants[0] ?? (await storage.attach(ORACLE_TENANT));
 }
 

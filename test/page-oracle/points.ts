@@ -77,7 +77,9 @@ export class Points {
     try {
       await this.#branchAt(place, branches, timelines);
     } catch (error) {
-      if (!(error instanceof HostRequestError) || error.code !== 'LSN_BELOW_CUTOFF') throw error;
+      const isTooOld =
+        error instanceof HostRequestError && ['LSN_BELOW_CUTOFF', 'BAD_BRANCH_POINT'].includes(error.code);
+      if (!isTooOld) throw error;
       await this.forget({ place, timelines, branches });
       return undefined;
     }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseTimelineId } from '../../src/base/ids.ts';
 import type { Lsn } from '../../src/base/lsn.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { BadInputWorld, context } from './bad-input-world.ts';
 
 const text = (content: string): Uint8Array => new TextEncoder().encode(content);

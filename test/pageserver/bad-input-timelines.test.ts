@@ -170,8 +170,9 @@ test("a timeline whose directory cannot be used is broken, and so is a tenant's"
     await writeFile(join(foreign.localDirectory, '..'), 'in the way');
   });
   expect(await errorOf(async () => victim.active)).toMatchObject({ place: { file: victim.localDirectory } });
-  expect(made.world.storage.brokenTenants).toMatchObject([{ tenantId: foreign.tenantId }]);
-  expect(await errorOf(async () => foreign.tenant)).toBe(made.world.storage.brokenTenants[0]?.error);
+  const status = made.world.storage.statusOf(foreign.tenantId);
+  expect(status).toMatchObject({ tenantId: foreign.tenantId, state: 'broken' });
+  expect(await errorOf(async () => foreign.tenant)).toBe(status?.error);
   expect(await errorOf(() => made.world.storage.attach(foreign.tenantId))).toMatchObject({
     code: 'TENANT_ATTACHED',
   });

@@ -6,7 +6,8 @@ import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '
 import { type Lsn, toLsn } from '../../src/base/lsn.ts';
 import { nodeFiles } from '../../src/io/node/files.ts';
 import type { ReadContext } from '../../src/pageserver/layers/read-context.ts';
-import type { ActiveTimeline, Tenant } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
+import type { Tenant } from '../../src/pageserver/tenant/tenant.ts';
 import { TimelineIntake } from '../../src/pageserver/timeline/timeline-intake.ts';
 import { encodeControlFile } from '../../src/postgres/files/control-file.ts';
 import { initializePage, Page } from '../../src/postgres/page/page.ts';

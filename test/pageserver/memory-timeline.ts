@@ -69,6 +69,10 @@ export class MemoryTimeline implements IngestSink {
     this.#push(stem, index, { lsn: this.lsn, flags, bytes: this.#recordBytes });
   }
 
+  putVisibilityClears(stem: number, index: number, flags: number, bytes: Uint8Array, length: number): void {
+    this.#push(stem, index, { lsn: this.lsn, flags, bytes: bytes.slice(0, length) });
+  }
+
   putImage(stem: number, index: number, bytes: Uint8Array): void {
     this.#push(stem, index, { lsn: this.lsn, flags: VALUE_IMAGE, bytes: bytes.slice() });
   }

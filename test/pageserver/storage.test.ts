@@ -4,7 +4,7 @@ import type { Lsn } from '../../src/base/lsn.ts';
 import { nodeFiles } from '../../src/io/node/files.ts';
 import { SLRU_NAMES, slruBlockKey } from '../../src/pageserver/keyspace/keys.ts';
 import type { ReadContext } from '../../src/pageserver/layers/read-context.ts';
-import type { ActiveTimeline } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { computeTenantSize } from '../../src/pageserver/tenant-size.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';

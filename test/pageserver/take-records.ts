@@ -13,7 +13,7 @@ import { BLOCK_BYTES } from '../../src/postgres/wal/record-header.ts';
 import { ByteWriter, buildRecord, type RecordParts, type RecordRelation } from '../support/record-builder.ts';
 import type { MemoryTimeline, MemoryValue } from './memory-timeline.ts';
 
-const KIND_NAMES = ['image', 'record', 'poison'];
+const KIND_NAMES = ['image', 'record', 'poison', 'clears'];
 
 /** `kind[ no-base][ hints] length` of a value. */
 export function describeValue({ flags, bytes }: MemoryValue): string {

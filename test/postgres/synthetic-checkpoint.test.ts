@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { toLsn } from '../../src/base/lsn.ts';
+import { giveTo } from '../../src/io/node/unprivileged-account.ts';
 import { CHECKPOINT_BYTES, encodeCheckPoint } from '../../src/postgres/files/checkpoint.ts';
 import {
   CONTROL_FILE_PATH,
@@ -15,7 +16,6 @@ import { WAL_PAGE_BYTES, writeWalPageHeader } from '../../src/postgres/wal/page-
 import { formatSegmentName, isSegmentName } from '../../src/postgres/wal/segment-name.ts';
 import { WalWriter } from '../../src/postgres/wal/wal-writer.ts';
 import { StockPostgres } from '../support/stock-postgres.ts';
-import { giveTo } from '../support/unprivileged-account.ts';
 
 const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
 const SEGMENT_BYTES = 1024 * 1024;

@@ -1,7 +1,11 @@
 import { VarveError } from '../../src/base/errors.ts';
 import type { TenantId } from '../../src/base/ids.ts';
 import { throwIfCancelled } from '../../src/io/cancelled.ts';
-import type { GenerationClaim, GenerationSource } from '../../src/pageserver/remote/generation-source.ts';
+import {
+  type GenerationClaim,
+  type GenerationSource,
+  generationTooLow,
+} from '../../src/pageserver/remote/generation-source.ts';
 
 /** All that several nodes need of a control plane to share tenants: it gives generations, and knows the newest. */
 export class AttachmentService {
@@ -16,6 +20,12 @@ export class AttachmentService {
       attach: async (tenantId, signal, above) => {
         this.#begin(signal);
         return this.#raise(tenantId, nodeId, above ?? 0);
+      },
+      adopt: async (tenantId, generation, signal) => {
+        this.#begin(signal);
+        const known = this.#tenants.get(tenantId)?.generation ?? 0;
+        if (generation < known) throw generationTooLow(tenantId, generation, known);
+        this.#tenants.set(tenantId, { generation, nodeId });
       },
       reattachAll: async (signal) => {
         this.#begin(signal);

@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isTraversable } from './postgres-binaries.ts';
+import { isTraversable } from '../../src/io/node/postgres-binaries.ts';
+import { type Account, findNamedUid, giveTo, spawnIdentity } from '../../src/io/node/unprivileged-account.ts';
 import { ProcessGuard } from './process-guard.ts';
-import { type Account, findNamedUid, giveTo, spawnIdentity } from './unprivileged-account.ts';
 
 /** The superuser's name and its password over TCP. The Unix socket lies in a private directory and asks for none. */
 export const SUPERUSER = 'postgres';

@@ -14,6 +14,7 @@ import {
   VALUE_NEEDS_NO_BASE,
   VALUE_POISON,
   VALUE_RECORD,
+  VALUE_VISIBILITY_CLEARS,
 } from '../../src/pageserver/layers/value.ts';
 
 export const OWNER = {
@@ -112,8 +113,14 @@ export const key = (kind: number, field4: number, index: number): Key => ({
   index,
 });
 
-/** What is in the golden delta layer: short and long histories, several stems, every kind of value. */
-export function goldenDelta(): LayerValue[] {
+/** The version of layer files that is written, and that before it, which is read. */
+type GoldenVersion = 1 | 2;
+
+/**
+ * What is in the golden delta layer: short and long histories, several stems, every kind of value that layers of the
+ * version have.
+ */
+export function goldenDelta(version: GoldenVersion = 2): LayerValue[] {
   const values: LayerValue[] = [];
   const add = (of: Key, lsn: number, flags: number, text: string): void => {
     values.push({ key: of, lsn, flags, bytes: new TextEncoder().encode(text) });
@@ -127,6 +134,13 @@ export function goldenDelta(): LayerValue[] {
       VALUE_RECORD | VALUE_HINTS_LOGGED,
       `record ${time} `.repeat(6),
     );
+  }
+  if (version >= 2) {
+    const map = { ...key(0, 16384, 1), field5: 2 };
+    const one = VALUE_VISIBILITY_CLEARS | VALUE_NEEDS_NO_BASE;
+    values.push({ key: map, lsn: 0x1100, flags: one, bytes: Uint8Array.of(0, 0, 0x80, 0, 3) });
+    const two = Uint8Array.of(0, 0, 0x80, 1, 3, 0, 0, 0x80, 2, 2);
+    values.push({ key: map, lsn: 0x1140, flags: VALUE_VISIBILITY_CLEARS, bytes: two });
   }
   add(key(0, 16385, 0xffff_ffff), 0x2000, VALUE_IMAGE, 'all of a page. '.repeat(40));
   add(key(0, 16385, 0xffff_ffff), 0x2008, VALUE_POISON, 'this record could not be ingested');
@@ -170,5 +184,5 @@ export const GOLDEN_IMAGE_OPTIONS: SampleOptions = {
   keys: { start: key(0, 16384, 0), end: key(0x62, 0, 0) },
 };
 
-export const goldenLayerPath = (kind: 'delta' | 'image'): string =>
-  fileURLToPath(new URL(`../golden/layer-${kind}-1.bin`, import.meta.url));
+export const goldenLayerPath = (kind: 'delta' | 'image', version: GoldenVersion = 2): string =>
+  fileURLToPath(new URL(`../golden/layer-${kind}-${version}.bin`, import.meta.url));

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TenantId, TimelineId } from '../../src/base/ids.ts';
 import { formatLsn } from '../../src/base/lsn.ts';
+import { giveTo } from '../../src/io/node/unprivileged-account.ts';
 import { copyDirectory } from './cluster-template.ts';
 import { type Setting, StockPostgres } from './stock-postgres.ts';
-import { giveTo } from './unprivileged-account.ts';
 
 const POLL_INTERVAL_MS = 20;
 

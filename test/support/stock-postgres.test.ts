@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { hydrateSymlinks } from './postgres-binaries.ts';
+import { hydrateSymlinks } from '../../src/io/node/postgres-binaries.ts';
 import { listChildren } from './process-guard.ts';
 import { StockPostgres } from './stock-postgres.ts';
 

@@ -5,6 +5,8 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
+import { prepareBinaries } from '../../src/io/node/postgres-binaries.ts';
+import { type Account, findAccount, giveTo, spawnIdentity } from '../../src/io/node/unprivileged-account.ts';
 import {
   copyDirectory,
   freshDirectory,
@@ -15,9 +17,7 @@ import {
   serverEnvironment,
   templateDirectory,
 } from './cluster-template.ts';
-import { prepareBinaries } from './postgres-binaries.ts';
 import { isRunning, listChildren, ProcessGuard, signal } from './process-guard.ts';
-import { type Account, findAccount, giveTo, spawnIdentity } from './unprivileged-account.ts';
 
 export type Setting = string | number | boolean;
 export type StopMode = 'smart' | 'fast' | 'immediate';

@@ -16,10 +16,12 @@ import type { Workers } from '../../src/io/workers.ts';
 import { type Logger, silentLogger } from '../../src/observe/log.ts';
 import { Metrics } from '../../src/observe/metrics.ts';
 import { feedFromFiles } from '../../src/pageserver/ingest/receiver/wal-file-source.ts';
+import type { InitialClusters } from '../../src/pageserver/initial/initial-clusters.ts';
 import { jobs, type PageserverJobs } from '../../src/pageserver/jobs.ts';
 import { FileGenerationSource } from '../../src/pageserver/remote/file-generation-source.ts';
 import { PageStorage } from '../../src/pageserver/storage.ts';
-import type { ActiveTimeline, Tenant } from '../../src/pageserver/tenant.ts';
+import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
+import type { Tenant } from '../../src/pageserver/tenant/tenant.ts';
 import type { TimelineSettings } from '../../src/pageserver/timeline/settings.ts';
 import { TimelineIntake } from '../../src/pageserver/timeline/timeline-intake.ts';
 
@@ -38,6 +40,9 @@ export interface StorageWorldOptions {
   readonly logger?: Logger;
   readonly settings?: Partial<TimelineSettings>;
   readonly layersWaitingMax?: number;
+  readonly initialClusters?: InitialClusters;
+  /** false: `start` does not wait until all tenants are loaded. */
+  readonly isAwaited?: boolean;
   readonly blockCacheBytes?: number;
   readonly pageCacheBytes?: number;
 }
@@ -104,7 +109,8 @@ export class StorageWorld implements AsyncDisposable {
     this.#storage = await PageStorage.open(
       {
         directory,
-        ...(settings === undefined ? {} : { settings }),
+        // Leases of an earlier life are the matter of tests of their own.
+        settings: { leaseMs: 0, ...settings },
         ...(layersWaitingMax === undefined ? {} : { layersWaitingMax }),
         ...(blockCacheBytes === undefined ? {} : { blockCacheBytes }),
         ...(pageCacheBytes === undefined ? {} : { pageCacheBytes }),
@@ -118,8 +124,12 @@ export class StorageWorld implements AsyncDisposable {
         workers: this.#workers,
         objects: this.#objects,
         generations,
+        ...(this.#options.initialClusters === undefined
+          ? {}
+          : { initialClusters: this.#options.initialClusters }),
       },
     );
+    if (this.#options.isAwaited !== false) await this.#storage.loaded;
   }
 
   async stop(): Promise<void> {

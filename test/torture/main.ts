@@ -1,20 +1,26 @@
-// npm run torture: real processes under load and chaos, and the proof that nothing that was acknowledged is lost.
+// npm run torture: real processes under load and chaos, and the proof that nothing is lost that was acknowledged, and no
+// page is wrong.
 import { parseArgs } from 'node:util';
 import { SeededRandom } from '../support/seeded-random.ts';
+import { type PagesRoundResult, runPagesRound } from './pages-round.ts';
 import { runWalRound, type WalRoundResult } from './wal-round.ts';
 
-const USAGE = `npm run torture -- wal [options]
+const USAGE = `npm run torture -- wal|pages [options]
 
   wal: three safekeepers, a proposer and a stock PostgreSQL with a load on it, each a process of its own, which are
   killed, stopped and started, in rounds of about a minute. At the end of each, the safekeepers' WAL is compared with
   the server's, and a stock standby that follows a safekeeper with the server.
 
+  pages: 64 connections to a page service in a process of its own read random pages at random LSNs, do not read what they
+  have asked for, or send garbage, while timelines are created, branched, detached, attached and deleted, in rounds of
+  about a minute. Every page is compared with a model.
+
   --minutes M          how long, 1 by default; the last round is brought to its end
   --seed N             which chaos (random)
   --verbose            print what is done, as it is
 
-The last line says how many transactions were acknowledged and lost. The exit code is 1 if any was, or if something
-else went wrong.`;
+The last line says how many transactions were acknowledged and lost, or how many pages were read, wrong, and how often
+something did not end in time or memory had no bound. The exit code is 1 if any was, or if something else went wrong.`;
 
 const ROUND_CHAOS_MS = 60_000;
 /** Bounds the WAL of a round, all of which is kept, and compared. */
@@ -59,6 +65,44 @@ async function torture(minutes: number, seed: number, isVerbose: boolean): Promi
   return isGood && lost === 0;
 }
 
+async function torturePages(minutes: number, seed: number, isVerbose: boolean): Promise<boolean> {
+  const random = new SeededRandom(seed);
+  const deadline = performance.now() + minutes * 60_000;
+  const totals = { pages: 0, wrong: 0, stuck: 0 };
+  console.log(`torture: seed ${seed}`);
+  try {
+    for (let round = 1; performance.now() < deadline; round++) {
+      const result = await runPagesRound({
+        seed: random.next(),
+        durationMs: Math.min(ROUND_CHAOS_MS, Math.max(1000, deadline - performance.now())),
+        ...(isVerbose ? { onEvent: showEvent } : {}),
+      });
+      totals.pages += result.pages;
+      totals.wrong += result.wrong.length;
+      totals.stuck += result.stuck.length;
+      reportPages(round, result);
+    }
+  } catch (error) {
+    totals.stuck++;
+    console.error(`torture: failed: ${error instanceof Error ? error.stack : error}`);
+  }
+  const { pages, wrong, stuck } = totals;
+  console.log(`torture: pages=${pages} wrong=${wrong} stuck=${stuck}`);
+  return pages > 0 && wrong === 0 && stuck === 0;
+}
+
+function reportPages(round: number, result: PagesRoundResult): void {
+  const { pages, wrong, stuck, actions, slowestShutdownMs, baseBytes, peakRssBytes, leftBytes } = result;
+  const inMebibytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`;
+  console.log(
+    `round ${round}: pages=${pages} wrong=${wrong.length} stuck=${stuck.length} ` +
+      `slowest shutdown ${slowestShutdownMs.toFixed(0)} ms, peak ${inMebibytes(peakRssBytes)}, ` +
+      `held ${inMebibytes(baseBytes)} before and ${inMebibytes(leftBytes)} after`,
+  );
+  console.log(`  ${[...actions].map(([name, count]) => `${name} ${count}×`).join(', ')}`);
+  for (const finding of [...wrong, ...stuck]) console.error(`  ${finding}`);
+}
+
 function showEvent(text: string): void {
   console.log(`  ${(performance.now() / 1000).toFixed(2)} s ${text}`);
 }
@@ -94,10 +138,12 @@ const { values, positionals } = parseArgs({
   },
 });
 
-if (values.help || positionals.length !== 1 || positionals[0] !== 'wal') {
+const PROGRAMS: Readonly<Record<string, typeof torture>> = { wal: torture, pages: torturePages };
+const program = positionals.length === 1 ? PROGRAMS[positionals[0] as string] : undefined;
+if (values.help || program === undefined) {
   console.log(USAGE);
   if (!values.help) process.exitCode = 2;
 } else {
   const seed = values.seed === undefined ? 1 + (Date.now() % 1_000_000_000) : positive('seed', values.seed);
-  if (!(await torture(positive('minutes', values.minutes), seed, values.verbose))) process.exitCode = 1;
+  if (!(await program(positive('minutes', values.minutes), seed, values.verbose))) process.exitCode = 1;
 }

@@ -14,6 +14,8 @@ export const STATE_KEEPERS = [
  * this list.
  */
 export const STATE_WRITERS: Readonly<Record<string, string>> = {
+  'src/pageserver/initial/write-initial-layers.ts':
+    'A layer that all new timelines share is written from where it is kept, without a copy; it is synced under its temporary name before it gets its own.',
   'src/pageserver/layers/format/layer-writer.ts':
     'A layer is too large for one content in memory; it is synced under its temporary name before it gets its own.',
   'src/pageserver/layers/redo-failure-case.ts':

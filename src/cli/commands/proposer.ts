@@ -1,17 +1,21 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { VarveError } from '../../base/errors.ts';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../base/ids.ts';
 import { formatLsn, type Lsn } from '../../base/lsn.ts';
 import { checkMembership, type SafekeeperAddress } from '../../contracts/membership.ts';
-import type { Files } from '../../io/files.ts';
 import { isSegmentSize, SEGMENT_BYTES_DEFAULT } from '../../postgres/wal/page-header.ts';
 import type { Position, TimelineArguments } from '../../proposer/main.ts';
 import type { CliContext } from '../context.ts';
-import { parseAddress, parseCount, parseLsnOption } from '../option-values.ts';
+import {
+  LOG_LEVELS,
+  type LogLevel,
+  parseCount,
+  parseIdOption,
+  parseLsnOption,
+  parseSafekeepers,
+  readToken,
+} from '../option-values.ts';
 
 /** A token has some 200. */
-const TOKEN_BYTES_MAX = 8192;
-const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
 interface TimelineFlags {
   readonly tenant: TenantId;
@@ -19,7 +23,7 @@ interface TimelineFlags {
   readonly safekeepers: readonly SafekeeperAddress[];
   readonly generation: number;
   readonly authTokenPath?: string;
-  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly logLevel: LogLevel;
 }
 
 interface SyncFlags extends TimelineFlags {
@@ -36,8 +40,10 @@ interface RunFlags extends TimelineFlags {
 /** Adds what all commands of a proposer have. */
 function addTimelineOptions(command: Command): Command {
   return command
-    .requiredOption('--tenant <id>', '32 hexadecimal digits', (text) => parseId(parseTenantId, text))
-    .requiredOption('--timeline <id>', '32 hexadecimal digits', (text) => parseId(parseTimelineId, text))
+    .requiredOption('--tenant <id>', '32 hexadecimal digits', (text) => parseIdOption(parseTenantId, text))
+    .requiredOption('--timeline <id>', '32 hexadecimal digits', (text) =>
+      parseIdOption(parseTimelineId, text),
+    )
     .requiredOption('--safekeepers <id=host:port,…>', 'who keeps the WAL', parseSafekeepers)
     .option('--generation <n>', 'of the configuration that names them; 0: there is none', parseCount, 0)
     .option('--auth-token-path <file>', 'a token, for safekeepers that ask for one')
@@ -119,31 +125,6 @@ function timelineArguments({ files }: CliContext, flags: TimelineFlags): Timelin
     ...(authTokenPath === undefined ? {} : { password: () => readToken(files, authTokenPath) }),
     logLevel,
   };
-}
-
-async function readToken(files: Files, path: string): Promise<string> {
-  await using file = await files.open(path);
-  const content = new Uint8Array(Math.min(file.sizeBytes, TOKEN_BYTES_MAX));
-  const length = await file.read(content, 0, content.length, 0);
-  return new TextDecoder().decode(content.subarray(0, length)).trim();
-}
-
-function parseId<Id>(parse: (text: string) => Id, text: string): Id {
-  try {
-    return parse(text);
-  } catch (error) {
-    if (error instanceof VarveError) throw new InvalidArgumentError('Write 32 hexadecimal digits.');
-    throw error;
-  }
-}
-
-function parseSafekeepers(text: string): SafekeeperAddress[] {
-  return text.split(',').map((item) => {
-    const match = /^([0-9]{1,10})=(.+)$/.exec(item);
-    if (match === null) throw new InvalidArgumentError('Write ID=HOST:PORT, several with commas between.');
-    const { host, port } = parseAddress(match[2] as string);
-    return { id: parseCount(match[1] as string), host, pgPort: port };
-  });
 }
 
 function parseSegmentBytes(text: string): number {

@@ -1,13 +1,20 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BadRequestError, VarveError } from '../../base/errors.ts';
-import { type ObjectLocation, parseObjectLocation } from '../../io/object-location.ts';
+import { type Command, Option } from 'commander';
+import { BadRequestError } from '../../base/errors.ts';
+import type { ObjectLocation } from '../../io/object-location.ts';
 import type { SafekeeperOptions, SafekeeperService } from '../../safekeeper/main.ts';
 import type { CliContext } from '../context.ts';
-import { parseAddress, parseCount, parseDuration } from '../option-values.ts';
+import {
+  LOG_LEVELS,
+  type LogLevel,
+  parseAddress,
+  parseCount,
+  parseDuration,
+  parseNodeId,
+  parsePositive,
+  parseStore,
+} from '../option-values.ts';
 
 type Address = SafekeeperOptions['listenPg'];
-
-const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
 interface SafekeeperFlags {
   readonly id: number;
@@ -25,7 +32,7 @@ interface SafekeeperFlags {
   /** False where `--no-peer-recovery` is given. */
   readonly peerRecovery: boolean;
   readonly insecureListen?: true;
-  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly logLevel: LogLevel;
   readonly partialBackupTimeout?: number;
   readonly walBackupParallelJobs?: number;
   readonly evictionMinResident?: number;
@@ -41,7 +48,7 @@ export function registerSafekeeper(program: Command, context: CliContext): void 
   program
     .command('safekeeper')
     .description('run a safekeeper: it votes, keeps WAL durably, and serves it')
-    .requiredOption('--id <n>', 'its number in the configurations of timelines, from 1', parseId)
+    .requiredOption('--id <n>', 'its number in the configurations of timelines, from 1', parseNodeId)
     .requiredOption('--dir <directory>', 'everything that it keeps is below it; made if it is not there')
     .requiredOption(
       '--listen-pg <host:port>',
@@ -181,25 +188,4 @@ function toUpkeep(flags: SafekeeperFlags): NonNullable<SafekeeperOptions['upkeep
     idleTimeoutMs: flags.idleTimeout,
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-}
-
-function parsePositive(text: string): number {
-  const count = parseCount(text);
-  if (count === 0) throw new InvalidArgumentError('At least 1 is needed.');
-  return count;
-}
-
-function parseId(text: string): number {
-  const id = parseCount(text);
-  if (id === 0) throw new InvalidArgumentError('The ids of safekeepers begin with 1.');
-  return id;
-}
-
-function parseStore(text: string): ObjectLocation {
-  try {
-    return parseObjectLocation(text);
-  } catch (error) {
-    if (error instanceof VarveError) throw new InvalidArgumentError(error.reason);
-    throw error;
-  }
 }

@@ -11,6 +11,12 @@ import { describePeer, startListening } from './sockets.ts';
 /** A host and a port, as of RFC 9110: anything else could change the rest of the URL. */
 const HOST = /^([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?$/;
 
+/**
+ * A request may take hours to come, where it is an upload: whoever reads its body sees to it that it goes on. Its head may
+ * not.
+ */
+const TIMEOUTS = { requestTimeout: 0, headersTimeout: 60_000 };
+
 /** A server of HTTP or HTTPS that hands requests to one handler. */
 export class NodeHttpServer implements Listener {
   readonly #server: Server;
@@ -28,8 +34,8 @@ export class NodeHttpServer implements Listener {
     this.#handler = handler;
     this.#server =
       identity === undefined
-        ? createServer()
-        : createSecureServer({ cert: identity.certificate, key: identity.privateKey });
+        ? createServer(TIMEOUTS)
+        : createSecureServer({ ...TIMEOUTS, cert: identity.certificate, key: identity.privateKey });
     this.#server.on('connection', (socket: Socket) => {
       this.#connections.add(socket);
       socket.on('close', () => this.#connections.delete(socket));

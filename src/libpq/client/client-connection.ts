@@ -6,11 +6,12 @@ import {
   backendBodyLimits,
   decodeBackendMessage,
 } from '../../postgres/wire/backend-messages.ts';
+import type { ErrorFields } from '../../postgres/wire/error-fields.ts';
 import type { FrameCutter } from '../../postgres/wire/framing.ts';
 import { type FrontendMessage, writeFrontendMessage } from '../../postgres/wire/frontend-messages.ts';
 import { MessageWriter } from '../../postgres/wire/message-writer.ts';
 import { ProtocolError } from '../../postgres/wire/wire-error.ts';
-import { type CopyEnd, type CopyReceiver, CopyStream } from '../copy-stream.ts';
+import { COPY_DATA_TAG, type CopyEnd, type CopyReceiver, CopyStream } from '../copy-stream.ts';
 import { MessageChannel } from '../message-channel.ts';
 import { PostgresError } from './postgres-error.ts';
 
@@ -35,6 +36,7 @@ export class ClientConnection {
   readonly #parameters = new Map<string, string>();
   readonly #channel: MessageChannel;
   #copy: CopyStream | undefined;
+  #isCopyingOut = false;
   #isClosing = false;
 
   /**
@@ -90,15 +92,32 @@ export class ClientConnection {
     return this.#guard(async () => {
       this.#sendQuery(sql);
       const message = await this.receive();
-      if (message.kind === 'ErrorResponse') {
-        const error = new PostgresError(message.fields);
-        if (error.severity === 'ERROR') await this.#collect();
-        throw error;
-      }
+      if (message.kind === 'ErrorResponse') return this.#throw(message.fields);
       if (message.kind !== 'CopyBothResponse') return refuse(message);
       this.#copy = new CopyStream(this.#channel, receiver, (cutter) => this.#onOther(cutter));
       return this.#copy;
     });
+  }
+
+  /**
+   * Runs a command that is answered by CopyOutResponse, and gives the bodies of what is copied, each the caller's own.
+   * The server is held back while none is asked for. It begins when the first one is asked for; whoever stops asking
+   * before the end loses the connection, for all the rest would have to come first.
+   * @throws as query
+   */
+  async *copyOut(sql: string): AsyncGenerator<Uint8Array, void, undefined> {
+    await this.#beginCopyOut(sql);
+    try {
+      for (;;) {
+        const body = await this.#nextCopied();
+        if (body === undefined) break;
+        yield body;
+      }
+      this.#isCopyingOut = false;
+    } finally {
+      if (this.#isCopyingOut) this.#giveUpCopyOut();
+    }
+    await this.#guard(() => this.#collect());
   }
 
   /**
@@ -154,8 +173,47 @@ export class ClientConnection {
     }
   }
 
+  #beginCopyOut(sql: string): Promise<void> {
+    return this.#guard(async () => {
+      this.#sendQuery(sql);
+      const message = await this.receive();
+      if (message.kind === 'ErrorResponse') return this.#throw(message.fields);
+      if (message.kind !== 'CopyOutResponse') return refuse(message);
+      this.#isCopyingOut = true;
+    });
+  }
+
+  /** The body of the next CopyData; undefined after CopyDone. */
+  #nextCopied(): Promise<Uint8Array | undefined> {
+    return this.#guard(async () => {
+      for (;;) {
+        if (!(await this.#channel.next())) throw serverLeft();
+        const { cutter } = this.#channel;
+        if (cutter.tag === COPY_DATA_TAG) return cutter.takeBody();
+        const message = decodeBackendMessage(cutter.tag, cutter.bytes, cutter.bodyOffset, cutter.bodyLength);
+        if (this.#takeAside(message)) continue;
+        if (message.kind === 'CopyDone') return undefined;
+        if (message.kind !== 'ErrorResponse') return refuse(message);
+        this.#isCopyingOut = false;
+        return this.#throw(message.fields);
+      }
+    });
+  }
+
+  #giveUpCopyOut(): void {
+    this.#isCopyingOut = false;
+    this.#channel.fail(new VarveError('cancelled', 'COPY_GIVEN_UP', 'what the server copies was given up'));
+  }
+
+  /** An error that ends a command, once the server is ready again, unless the connection ends of it. */
+  async #throw(fields: ErrorFields): Promise<never> {
+    const error = new PostgresError(fields);
+    if (error.severity === 'ERROR') await this.#collect();
+    throw error;
+  }
+
   #sendQuery(sql: string): void {
-    if (this.#copy !== undefined) throw new AssertionError('a command within a COPY');
+    if (this.#copy !== undefined || this.#isCopyingOut) throw new AssertionError('a command within a COPY');
     if (this.#channel.failure === undefined) this.send({ kind: 'Query', query: sql });
   }
 

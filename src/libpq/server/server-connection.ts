@@ -57,6 +57,8 @@ export class ServerConnection<Identity> {
   readonly #extended = new ExtendedQuery();
   /** After an error, the extended protocol goes on at the next Sync. */
   #isSkipping = false;
+  /** After an error within a COPY, what the client copied before it knew is passed over (postgres.c, PostgresMain). */
+  #isPassingOverCopy = false;
 
   constructor(
     connection: Connection,
@@ -111,7 +113,9 @@ export class ServerConnection<Identity> {
       try {
         await this.#dispatch(session, tag, message);
       } catch (error) {
-        if (channel.failure !== undefined || session.copy !== undefined || endsConnection(error)) throw error;
+        if (channel.failure !== undefined || !session.survivesErrors || endsConnection(error)) throw error;
+        this.#isPassingOverCopy ||= session.copy !== undefined;
+        session.endCopy();
         this.#isSkipping = message.kind !== 'Query';
         this.#send([{ kind: 'ErrorResponse', fields: toErrorFields(error, 'ERROR') }]);
         if (message.kind === 'Query') this.#sendReady();
@@ -131,6 +135,7 @@ export class ServerConnection<Identity> {
       await this.#query(session, message.query);
       return this.#sendReady();
     }
+    if (this.#isPassingOverCopy && isCopying(message)) return;
     if (!isExtended(message)) {
       throw new ProtocolError('UNEXPECTED_MESSAGE', `message ${formatTag(tag)} outside of a COPY`);
     }
@@ -173,7 +178,9 @@ export class ServerConnection<Identity> {
 
   async #query(session: Session<Identity>, sql: string): Promise<void> {
     if (sql.trim() === '') return this.#send([{ kind: 'EmptyQueryResponse' }]);
+    this.#isPassingOverCopy = false;
     await this.#handler.query(session, sql);
+    session.completeCopyOut();
     if (session.copy === undefined) return;
     // Both sides end their halves, and the command is complete (walsender.c, StartReplication).
     const end = await session.copy.finish();
@@ -191,6 +198,10 @@ export class ServerConnection<Identity> {
     for (const message of messages) writeBackendMessage(writer, message);
     if (writer.length > 0) this.#channel.send(writer.take());
   }
+}
+
+function isCopying({ kind }: FrontendMessage): boolean {
+  return kind === 'CopyData' || kind === 'CopyDone' || kind === 'CopyFail';
 }
 
 function endsConnection(error: unknown): boolean {

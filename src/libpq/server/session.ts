@@ -7,6 +7,7 @@ import { parseServiceOptions } from '../../postgres/wire/startup-options.ts';
 import { CommandError, formatTag, ProtocolError } from '../../postgres/wire/wire-error.ts';
 import { type CopyEnd, type CopyReceiver, CopyStream } from '../copy-stream.ts';
 import type { MessageChannel } from '../message-channel.ts';
+import { CopyOut } from './copy-out.ts';
 import { type QueryResult, writeQueryResult } from './result.ts';
 
 /** query_canceled: what PostgreSQL says of a COPY that its client gave up (copyfromparse.c, CopyGetData). */
@@ -15,12 +16,15 @@ const SQLSTATE_QUERY_CANCELED = '57014';
 /** What a service does with the commands of its clients. */
 export interface SessionHandler<Identity> {
   /**
-   * Carries a command out, and answers it: by sendResult, sendComplete or copyBoth. When the promise settles, nothing
-   * may use the session any more. An error that is rejected with is reported, and ends the connection if it is a
-   * ProtocolError, a ConnectionEndError, a bug, or if copying has begun.
+   * Carries a command out, and answers it: by sendResult, sendComplete, copyOut or copyBoth. When the promise settles,
+   * nothing may use the session any more. An error that is rejected with is reported, and ends the connection if it is a
+   * ProtocolError, a ConnectionEndError, a bug, or if copying both ways has begun and such errors end the connection.
    */
   query(session: Session<Identity>, sql: string): Promise<void>;
 }
+
+/** What an error of a handler ends that has begun to copy both ways. */
+export type CopyErrorEnds = 'connection' | 'command';
 
 export interface SessionStart<Identity> {
   /** Of the startup packet. */
@@ -48,6 +52,8 @@ export class Session<Identity> {
   readonly #channel: MessageChannel;
   readonly #writer = new MessageWriter();
   #copy: CopyStream | undefined;
+  #copyErrorEnds: CopyErrorEnds = 'connection';
+  #copyOut: CopyOut | undefined;
   #isTerminated = false;
 
   constructor(channel: MessageChannel, signal: AbortSignal, start: SessionStart<Identity>) {
@@ -85,16 +91,43 @@ export class Session<Identity> {
    * Sends CopyBothResponse, and hands what the client copies to the receiver, whose first call comes when this command's
    * handler has returned to the event loop. Once both the handler's promise and the client's half have ended, the session
    * says CopyDone, if the handler has not, and CommandComplete.
+   * @param errorEnds `command`: after an error of the handler the client may send further commands on this connection
    */
-  copyBoth(receiver: CopyReceiver): CopyStream {
+  copyBoth(receiver: CopyReceiver, errorEnds: CopyErrorEnds = 'connection'): CopyStream {
     this.#send({ kind: 'CopyBothResponse', format: 'text', columnFormats: [] });
+    this.#copyErrorEnds = errorEnds;
     this.#copy = new CopyStream(this.#channel, receiver, (cutter) => this.#onOther(cutter));
     return this.#copy;
   }
 
-  /** Forgets the COPY of a command that has ended. */
+  /**
+   * Sends CopyOutResponse: what is then written is copied to the client. When the handler's promise has resolved, the
+   * session says CopyDone and CommandComplete; an error of the handler is reported in their place.
+   */
+  copyOut(): CopyOut {
+    this.#send({ kind: 'CopyOutResponse', format: 'text', columnFormats: [] });
+    this.#copyOut = new CopyOut(this.#channel, this.signal);
+    return this.#copyOut;
+  }
+
+  /** Whether an error of the handler leaves the connection fit for further commands. */
+  get survivesErrors(): boolean {
+    return this.#copy === undefined || this.#copyErrorEnds === 'command';
+  }
+
+  /** Completes what the handler has copied out, if it has. */
+  completeCopyOut(): void {
+    if (this.#copyOut === undefined) return;
+    this.#copyOut = undefined;
+    this.#send({ kind: 'CopyDone' });
+    this.sendComplete('SELECT 1');
+  }
+
+  /** Forgets the COPY of a command that has ended. The receiver hears nothing more. */
   endCopy(): void {
+    if (this.#copy?.isReceiving === true) this.#channel.push(undefined);
     this.#copy = undefined;
+    this.#copyOut = undefined;
   }
 
   /** Sends one message at once. */

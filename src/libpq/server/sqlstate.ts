@@ -56,6 +56,12 @@ export class ConnectionEndError extends VarveError {
     return new ConnectionEndError('unavailable', 'RECONNECT', 'reconnect', SQLSTATE_CONNECTION_FAILURE);
   }
 
+  /** What the client asked for has nowhere to go. */
+  static stalled(timeoutMs: number): ConnectionEndError {
+    const reason = `the client has taken too little of its answers for ${timeoutMs} ms`;
+    return new ConnectionEndError('unavailable', 'WRITE_TIMEOUT', reason, SQLSTATE_IDLE_SESSION_TIMEOUT);
+  }
+
   /** All is done: no error, for a client that expects to be told so by one. */
   static success(code: string, reason: string): ConnectionEndError {
     return new ConnectionEndError('cancelled', code, reason, SQLSTATE_SUCCESSFUL_COMPLETION);

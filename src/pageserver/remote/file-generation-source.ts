@@ -5,8 +5,8 @@ import { throwIfCancelled } from '../../io/cancelled.ts';
 import type { Files } from '../../io/files.ts';
 import { replaceFile } from '../../io/replace-file.ts';
 import { decodeCheckedJson, encodeCheckedJson, type TextFormat } from './checked-text.ts';
-import { GENERATION_MAX } from './generation.ts';
-import type { GenerationClaim, GenerationSource } from './generation-source.ts';
+import { GENERATION_MAX, isGeneration } from './generation.ts';
+import { type GenerationClaim, type GenerationSource, generationTooLow } from './generation-source.ts';
 
 export const GENERATIONS_FILE_NAME = 'generations';
 
@@ -65,6 +65,16 @@ export class FileGenerationSource implements GenerationSource {
       const generation = this.#raise(tenantId, above);
       await this.#write();
       return generation;
+    });
+  }
+
+  adopt(tenantId: TenantId, generation: number, signal: AbortSignal): Promise<void> {
+    return this.#inOrder(signal, async () => {
+      const known = this.#attachments.get(tenantId)?.generation ?? 0;
+      if (generation < known || !isGeneration(generation))
+        throw generationTooLow(tenantId, generation, known);
+      this.#attachments.set(tenantId, { generation, isAttached: true });
+      await this.#write();
     });
   }
 

@@ -1,3 +1,4 @@
+import { BadRequestError } from '../../base/errors.ts';
 import type { TenantId } from '../../base/ids.ts';
 
 /** Somebody believes to be attached to a tenant, in this generation. */
@@ -19,6 +20,12 @@ export interface GenerationSource {
    *   forgotten: the new one is higher
    */
   attach(tenantId: TenantId, signal: AbortSignal, above?: number): Promise<number>;
+  /**
+   * The control plane has attached a tenant to this node in this generation, and says so once more: where the node keeps
+   * generations itself, it remembers that one.
+   * @throws VarveError ‘bad-request’ / GENERATION_TOO_LOW where the tenant is known to have had a higher one
+   */
+  adopt(tenantId: TenantId, generation: number, signal: AbortSignal): Promise<void>;
   /** After a start: all tenants that are attached to this node, each in a new generation. */
   reattachAll(signal: AbortSignal): Promise<ReadonlyMap<TenantId, number>>;
   /** The tenant is not on this node any more. It may be gone already. */
@@ -26,3 +33,10 @@ export interface GenerationSource {
   /** Those of the claims that were true at some moment within this call: nobody had attached anew. */
   validate(claims: readonly GenerationClaim[], signal: AbortSignal): Promise<readonly GenerationClaim[]>;
 }
+
+/** Somebody wants to attach in a generation that is not above what has been, or is none. */
+export const generationTooLow = (tenantId: TenantId, generation: number, known: number): BadRequestError =>
+  new BadRequestError(
+    'GENERATION_TOO_LOW',
+    `Generation ${generation} of tenant ${tenantId} is less than existing ${known}`,
+  );

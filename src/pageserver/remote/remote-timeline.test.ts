@@ -489,3 +489,29 @@ test('IX-02: whenever a node crashes, the next attachment finds a whole index, a
   }
   expect(indexes).toBeGreaterThan(60);
 }, 60_000);
+
+test('a put that hangs gives its permit back, and is tried again', async () => {
+  const { open, run, pass, objects } = bench();
+  const world = await open();
+  let toStick = 1;
+  objects.fate = (request) => (request === 'put' && toStick-- > 0 ? 'stick' : 'work');
+  await run(() => world.add(0));
+  await pass(50_000);
+  expect(world.remote.waitingLayers).toBe(1);
+  await pass(20_000);
+  expect(world.remote.waitingLayers).toBe(0);
+  expect(world.remote.projectedRemoteConsistentLsn).toBe(endOf(0));
+  await run(() => world.remote.shutdown());
+});
+
+test('one timeline never has all permits of the node', async () => {
+  const { open, run, pass, objects } = bench();
+  const world = await open(0, { uploads: 3 });
+  objects.fate = (request) => (request === 'put' ? 'stick' : 'work');
+  await run(async () => {
+    for (const number of [0, 1, 2, 3]) await world.add(number);
+  });
+  await pass(1000);
+  expect(objects.requests.filter(({ request }) => request === 'put')).toHaveLength(2);
+  await run(() => world.remote.shutdown());
+});

@@ -4,6 +4,7 @@ import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 import { TaskSet } from '../../base/task-set.ts';
 import { cancelledError, throwIfCancelled } from '../../io/cancelled.ts';
 import type { Clock } from '../../io/clock.ts';
+import { withDeadline } from '../../io/deadline.ts';
 import type { Files } from '../../io/files.ts';
 import type { Limiter } from '../../io/limiter.ts';
 import type { ObjectStore } from '../../io/objects.ts';
@@ -21,6 +22,10 @@ import { encodeTimelineIndex } from './timeline-index-codec.ts';
 import { type IndexChange, type PlannedIndex, type PlannedUpload, UploadPlan } from './upload-plan.ts';
 
 const RETRY_TIMING = { minMs: 100, maxMs: 30_000 };
+/** A put that takes longer hangs: it is broken off, gives its permit to others, and is tried again. */
+const PUT_LIMIT_MS = 60_000;
+const PUT_BYTES_PER_MS_MIN = 256;
+const putLimitMs = (sizeBytes: number): number => PUT_LIMIT_MS + Math.ceil(sizeBytes / PUT_BYTES_PER_MS_MIN);
 /** With more layers than this waiting for their upload, ingest is to go slower. */
 export const LAYERS_WAITING_MAX = 200;
 
@@ -74,6 +79,8 @@ export class RemoteTimeline {
   #visibleLsn: Lsn;
   #isValidating = false;
   #isStale = false;
+  /** Called when `visibleRemoteConsistentLsn` has risen. Must be quick and not throw. */
+  onValidated: () => void = () => undefined;
 
   /** @param generation of this attachment */
   constructor(doors: RemoteDoors, start: RemoteStart, generation: number) {
@@ -82,7 +89,9 @@ export class RemoteTimeline {
     this.#doors = { ...doors, logger: doors.logger.child({ tenantId, timelineId, generation }) };
     this.#name = { tenantId, timelineId };
     const isDurable = start.generation !== 'new';
-    this.#plan = new UploadPlan(start, isDurable, generation, doors.uploads.limit);
+    // One timeline never has all permits of the node.
+    const share = Math.max(1, doors.uploads.limit - 1);
+    this.#plan = new UploadPlan(start, isDurable, generation, share);
     this.#gate = new Gate(`the remote side of timeline ${timelineId}`);
     this.#olderIndexes = [...start.olderGenerations, start.generation].filter(
       (older): older is number => older !== 'new' && older < generation,
@@ -233,13 +242,17 @@ export class RemoteTimeline {
   }
 
   async #upload({ layer, path }: PlannedUpload): Promise<void> {
-    const { files, objects, uploads, metrics } = this.#doors;
+    const { files, clock, objects, uploads, metrics } = this.#doors;
     const { signal } = this.#ending;
     const body = layerBody(files, path, layer.sizeBytes);
     const key = layerKey(this.#name, layer);
     const isDone = await this.#untilItWorks('layer', key, metrics.layerUploadErrors, () =>
       // A permit is held for one try, never while it waits for the next.
-      uploads.run(signal, () => objects.put(key, body, { signal })),
+      uploads.run(signal, () =>
+        withDeadline(clock, putLimitMs(layer.sizeBytes), signal, (limited) =>
+          objects.put(key, body, { signal: limited }),
+        ),
+      ),
     );
     // After `shutdown` nothing is scheduled or counted any more, whatever has come to the store.
     if (!isDone || signal.aborted) return;
@@ -260,7 +273,9 @@ export class RemoteTimeline {
     const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const body = { sizeBytes, pieces: () => eachOf(pieces) };
     const isDone = await this.#untilItWorks('index', key, metrics.indexUploadErrors, () =>
-      objects.put(key, body, { signal }),
+      withDeadline(clock, putLimitMs(sizeBytes), signal, (limited) =>
+        objects.put(key, body, { signal: limited }),
+      ),
     );
     if (!isDone || signal.aborted) return;
     metrics.indexUploads.increment();
@@ -286,7 +301,10 @@ export class RemoteTimeline {
         version = this.#plan.durableVersion;
         const lsn = this.projectedRemoteConsistentLsn;
         if (await validator.isCurrent(claim, this.#ending.signal)) {
-          if (lsn > this.#visibleLsn) this.#visibleLsn = lsn;
+          if (lsn > this.#visibleLsn) {
+            this.#visibleLsn = lsn;
+            this.onValidated();
+          }
           continue;
         }
         metrics.staleIndexUploads.increment();

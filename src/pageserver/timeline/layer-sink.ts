@@ -12,7 +12,7 @@ const align = (position: number): number => position + ((ALIGNMENT - (position %
 
 /**
  * Puts what ingest says into the open layer. The bytes of a batch of records are appended first, in one piece; images
- * are gathered while the batch is taken in, and appended behind it. Their places are known before, since nobody else
+ * and other small values are gathered while the batch is taken in, and appended behind it. Their places are known before, since nobody else
  * appends. Nobody looks at them before the batch is published.
  */
 export class LayerSink implements IngestSink {
@@ -57,6 +57,12 @@ export class LayerSink implements IngestSink {
     this.#openLayer().put(stem, index, this.#lsn, this.#recordPosition, this.#recordLength, flags);
   }
 
+  putVisibilityClears(stem: number, index: number, flags: number, bytes: Uint8Array, length: number): void {
+    const start = this.#reserve(length);
+    for (let at = 0; at < length; at++) this.#images[start + at] = bytes[at] as number;
+    this.#openLayer().put(stem, index, this.#lsn, this.#imagesPosition + start, length, flags);
+  }
+
   putImage(stem: number, index: number, bytes: Uint8Array): void {
     const position = this.#gather(bytes);
     this.#openLayer().put(stem, index, this.#lsn, position, bytes.length, VALUE_IMAGE);
@@ -88,16 +94,22 @@ export class LayerSink implements IngestSink {
 
   /** Returns the position that the bytes will have. */
   #gather(bytes: Uint8Array): number {
+    const start = this.#reserve(bytes.length);
+    this.#images.set(bytes, start);
+    return this.#imagesPosition + start;
+  }
+
+  /** Returns where in `#images` so many bytes are to be written. */
+  #reserve(length: number): number {
     const start = align(this.#imagesLength);
-    const end = start + bytes.length;
+    const end = start + length;
     if (end > this.#images.length) {
       const bigger = new Uint8Array(Math.max(end, this.#images.length * 2));
       bigger.set(this.#images.subarray(0, this.#imagesLength));
       this.#images = bigger;
     }
-    this.#images.set(bytes, start);
     this.#imagesLength = end;
-    return this.#imagesPosition + start;
+    return start;
   }
 
   #openLayer(): OpenLayer {

@@ -22,6 +22,14 @@ export interface TimelineSettings {
   readonly historyMs: number;
   /** How long a read waits for an LSN that is still to come (wait_lsn_timeout). */
   readonly lsnWaitMs: number;
+  /** How long a lease of an LSN lasts; and for so long after a start nothing is collected (lsn_lease_length). */
+  readonly leaseMs: number;
+  /** … and one of an LSN that was looked up by its time (lsn_lease_length_for_ts). */
+  readonly timestampLeaseMs: number;
+  /** Whether layers are merged and images made (compaction_period is not 0). */
+  readonly isCompacting: boolean;
+  /** Whether history is forgotten (gc_period is not 0). */
+  readonly isCollecting: boolean;
   /** zstd in layer files. Off is for benchmarks and tests. */
   readonly isCompressed: boolean;
 }
@@ -37,11 +45,15 @@ export const TIMELINE_DEFAULTS: TimelineSettings = {
   historyBytes: 64 * 1024 * 1024,
   historyMs: 7 * 24 * 3600_000,
   lsnWaitMs: 300_000,
+  leaseMs: 10 * 60_000,
+  timestampLeaseMs: 60_000,
+  isCompacting: true,
+  isCollecting: true,
   isCompressed: true,
 };
 
 /** The lowest value that makes sense of each. */
-const LOWEST: Readonly<Record<Exclude<keyof TimelineSettings, 'isCompressed'>, number>> = {
+const LOWEST: Readonly<Record<Exclude<keyof TimelineSettings, `is${string}`>, number>> = {
   openLayerBytes: 1,
   openLayerAgeMs: 0,
   frozenLayersMax: 1,
@@ -53,6 +65,8 @@ const LOWEST: Readonly<Record<Exclude<keyof TimelineSettings, 'isCompressed'>, n
   historyBytes: 0,
   historyMs: 0,
   lsnWaitMs: 0,
+  leaseMs: 0,
+  timestampLeaseMs: 0,
 };
 
 /** @throws BadRequestError BAD_SETTING, with the setting's name */

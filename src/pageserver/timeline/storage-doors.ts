@@ -4,6 +4,7 @@ import type { Limiter } from '../../io/limiter.ts';
 import type { Random } from '../../io/random.ts';
 import type { Workers } from '../../io/workers.ts';
 import type { Logger } from '../../observe/log.ts';
+import type { InitialArtefacts } from '../initial/initial-artefacts.ts';
 import type { jobs } from '../jobs.ts';
 import type { BlockCache } from '../layers/block-cache.ts';
 import type { PageSlots } from '../layers/page-slots.ts';
@@ -23,4 +24,6 @@ export interface StorageDoors {
   readonly metrics: PageserverMetrics;
   /** Compaction, images and garbage collection of all timelines together. */
   readonly background: Limiter;
+  /** What new timelines are made of; undefined where this pageserver cannot make any. */
+  readonly initialArtefacts: InitialArtefacts | undefined;
 }

@@ -51,6 +51,8 @@ export class TimelineIntake implements WalIntake {
   #isFirstRecord = true;
   /** Where the batch begins in the open layer. */
   #batchPosition = 0;
+  /** From the turn that the timeline gives to when it is given back. */
+  #isInBatch = false;
   #isTaking = false;
   #failure: unknown;
 
@@ -135,6 +137,16 @@ export class TimelineIntake implements WalIntake {
 
   /** From the first record of a batch, at which the reader is, to its last, or to one that cannot be taken in. */
   async #takeBatch(): Promise<void> {
+    try {
+      await this.#fillBatch();
+    } catch (error) {
+      if (this.#isInBatch) this.#timeline.failBatch(error);
+      this.#isInBatch = false;
+      throw error;
+    }
+  }
+
+  async #fillBatch(): Promise<void> {
     await this.#appendBatch();
     try {
       await this.#takeRecords();
@@ -163,6 +175,7 @@ export class TimelineIntake implements WalIntake {
     // A segment switch ends with its segment.
     const endLsn = (this.position + this.#timeline.walSegmentBytes) as Lsn;
     const layer = await this.#timeline.beginBatch(endLsn, batchEndOffset - DATA_START);
+    this.#isInBatch = true;
     this.#sink.enter(layer);
     this.#batchPosition = await layer.append(workspace.bytes, DATA_START, batchEndOffset);
     this.#sink.begin();
@@ -306,6 +319,7 @@ export class TimelineIntake implements WalIntake {
     this.#putRecordPositions();
     await this.#sink.flush();
     this.#timeline.publish(this.#previousEnd, this.#previousStart);
+    this.#isInBatch = false;
     this.#timeline.endBatch();
   }
 }

@@ -30,7 +30,9 @@ import {
 } from '../layers/record-positions.ts';
 import { findLsnByTimestamp, type TimestampFinding } from '../read/lsn-by-timestamp.ts';
 import type { PageRequest } from '../read/page-reader.ts';
+import type { ScanLimits } from '../read/scan-batch.ts';
 import type { ScannedValue } from '../read/scan-keys.ts';
+import type { ScannedBatch } from '../read/scanned-batch.ts';
 import { TimelineReader } from '../read/timeline-reader.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -174,6 +176,24 @@ export class TimelineReads {
   /** As scanKeys. */
   async scan(range: KeyRange, lsn: Lsn, context: ReadContext): Promise<ScannedValue[]> {
     return await this.#count(lsn, async () => (await this.at(lsn, context)).scan(range, lsn));
+  }
+
+  /**
+   * As scanBatch: the first keys of a range, and where the rest begins. Between two calls nothing is held. What a compute
+   * has kept beside WAL is as of the record that ends at or last before `lsn`.
+   */
+  async scanBatch(
+    range: KeyRange,
+    lsn: Lsn,
+    limits: ScanLimits,
+    batch: ScannedBatch,
+    context: ReadContext,
+  ): Promise<Key | undefined> {
+    return await this.#count(lsn, async () => {
+      const reader = await this.at(lsn, context);
+      // Records end at multiples of 8, and what is kept beside them has the LSNs up to the next one.
+      return reader.scanBatch(range, lastLsnBeside(lsn - (lsn % 8)), limits, batch);
+    });
   }
 
   /**

@@ -3,22 +3,16 @@ import { Gate, type Pass } from '../../base/gate.ts';
 import type { TenantId, TimelineId } from '../../base/ids.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { TaskSet } from '../../base/task-set.ts';
-import { throwIfCancelled } from '../../io/cancelled.ts';
-import type { Timer } from '../../io/clock.ts';
-import { pause, RetryDelay } from '../../io/retry-delay.ts';
-import { Turn } from '../../io/turn.ts';
-import type { JobInput } from '../../io/workers.ts';
 import type { Logger } from '../../observe/log.ts';
 import { getPostgresVersion, type PostgresVersion } from '../../postgres/versions/version.ts';
 import { checkPositions, type TimelinePositions } from '../check-positions.ts';
 import type { IntakePositions } from '../ingest/wal-intake.ts';
-import type { jobs } from '../jobs.ts';
-import { lastLsnBeside } from '../layers/beside-wal.ts';
 import { LayerMap } from '../layers/layer-map/layer-map.ts';
-import { OpenLayer } from '../layers/open-layer.ts';
+import type { OpenLayer } from '../layers/open-layer.ts';
 import { PageCache } from '../layers/page-cache.ts';
 import type { TaskKind } from '../layers/read-context.ts';
 import { Stems } from '../layers/stems.ts';
+import { ForkSizes } from '../read/fork-sizes.ts';
 import { LsnQueue } from '../read/lsn-queue.ts';
 import { PageReader } from '../read/page-reader.ts';
 import { PatientReader } from '../read/patient-reader.ts';
@@ -31,16 +25,12 @@ import {
   toIndexLayer,
   toLayerDescription,
 } from '../remote/timeline-index.ts';
+import { MemoryLayers } from './memory-layers.ts';
+import { removeIfPossible } from './remove-if-possible.ts';
 import type { TimelineSettings } from './settings.ts';
 import type { StorageDoors } from './storage-doors.ts';
 import { storeAuxiliaryFile } from './store-auxiliary-file.ts';
 import { type LayerHome, TimelineLayer } from './timeline-layer.ts';
-
-const OPEN_LAYER_BUFFER_BYTES = 1024 * 1024;
-/** What a batch may bring in images beside its records, but for copies of databases, whose images are many more. */
-const BATCH_IMAGES_BYTES = 1024 * 1024 * 1024;
-const RETRY_TIMING = { minMs: 50, maxMs: 10_000 };
-export const OPEN_LAYER_PREFIX = 'open-';
 
 export interface TimelineStart {
   readonly start: RemoteStart;
@@ -55,14 +45,6 @@ export interface TimelineStart {
   readonly localLayers: ReadonlySet<string>;
 }
 
-/** An open layer that takes no more values. */
-interface FrozenLayer {
-  readonly layer: OpenLayer;
-  readonly lastRecordLsn: Lsn;
-  /** Start of its last record. */
-  readonly previousRecordLsn: Lsn;
-}
-
 /**
  * One timeline of a tenant: what has been taken in of its WAL and can be read at any LSN of its history. It holds the
  * layers and the positions, and sees to it that both change in the right order; what comes in, what is read and what is
@@ -73,7 +55,10 @@ export class Timeline implements ReadableTimeline {
   readonly timelineId: TimelineId;
   readonly generation: number;
   readonly directory: string;
-  readonly settings: TimelineSettings;
+  /** May be replaced at any time: whoever uses one looks it up anew. */
+  settings: TimelineSettings;
+  /** It was made in this attachment: nobody can have anything of it from an earlier one. */
+  readonly isNew: boolean;
   readonly version: PostgresVersion;
   readonly walSegmentBytes: number;
   readonly systemIdentifier: bigint;
@@ -90,34 +75,24 @@ export class Timeline implements ReadableTimeline {
   /** The end of the last record that can be read, and those who wait for later ones. */
   readonly lsns: LsnQueue;
   readonly pageReader: PageReader;
-  memoryLayers: readonly OpenLayer[] = [];
+  readonly forkSizes: ForkSizes;
   previousRecordLsn: Lsn;
   readonly #home: LayerHome;
   readonly #gate: Gate;
   readonly #ending = new AbortController();
   readonly #tasks = new TaskSet();
-  #open: OpenLayer | undefined;
-  #openTimer: Timer | undefined;
-  #openLayersMade = 0;
-  #frozen: FrozenLayer[] = [];
-  /** Of whoever puts values into the open layer. */
-  readonly #batchTurn = new Turn(this.#ending.signal);
-  /** No layer that is frozen, or a file, has anything above. */
-  #lastStoredLsn: number;
-  #isFreezeWanted = false;
-  #isFlushing = false;
-  #diskConsistentLsn: Lsn;
+  readonly #memory: MemoryLayers;
   #gcCutoffLsn: Lsn;
   #poisonedRecords = 0;
   #ingestStop: VarveError | undefined;
-  /** Those who wait for a frozen layer to become a file. */
-  #flushWaiters: (() => void)[] = [];
   /** Below the cutoff, these are promised: where timelines branch off, and what somebody has a lease of. */
   retainedLsns: () => readonly Lsn[] = () => [];
   /** Rises whenever a layer file comes or goes. */
   layersVersion = 0;
   /** Called when an open layer has become a file. */
   onLayerAdded: () => void = () => undefined;
+  /** Called when the disk, or the bucket for sure, has more of the WAL than before. Must be quick and not throw. */
+  onProgress: () => void = () => undefined;
 
   constructor(doors: StorageDoors, options: TimelineStart) {
     const { head, layers } = options.start;
@@ -127,6 +102,7 @@ export class Timeline implements ReadableTimeline {
     this.generation = options.generation;
     this.directory = options.directory;
     this.settings = options.settings;
+    this.isNew = options.start.generation === 'new';
     this.version = getPostgresVersion(head.postgresMajor);
     this.walSegmentBytes = head.walSegmentBytes;
     this.systemIdentifier = head.systemIdentifier;
@@ -138,9 +114,9 @@ export class Timeline implements ReadableTimeline {
     this.ancestorTimeline = options.ancestor;
     this.ancestor = ancestorOf(head, options.ancestor);
     this.previousRecordLsn = head.previousRecordLsn;
-    this.#diskConsistentLsn = head.diskConsistentLsn;
     this.#gcCutoffLsn = head.gcCutoffLsn;
     this.remote = new RemoteTimeline(doors.remote, options.start, options.generation);
+    this.remote.onValidated = () => this.onProgress();
     this.lsns = new LsnQueue(doors.clock, head.diskConsistentLsn);
     this.#home = {
       tenantId: head.tenantId,
@@ -152,9 +128,11 @@ export class Timeline implements ReadableTimeline {
       onMissing: (path) => this.#noteMissing(path),
     };
     for (const layer of layers.values()) this.layers.insert(this.#makeLayer(layer, options.localLayers));
-    this.#lastStoredLsn = head.diskConsistentLsn;
-    for (const { lsnEnd } of this.layers) this.#lastStoredLsn = Math.max(this.#lastStoredLsn, lsnEnd - 1);
+    let lastStoredLsn: number = head.diskConsistentLsn;
+    for (const { lsnEnd } of this.layers) lastStoredLsn = Math.max(lastStoredLsn, lsnEnd - 1);
+    this.#memory = new MemoryLayers(this, head.diskConsistentLsn, lastStoredLsn);
     this.pageReader = new PageReader(this);
+    this.forkSizes = new ForkSizes(this);
     this.checkPositions();
   }
 
@@ -168,7 +146,7 @@ export class Timeline implements ReadableTimeline {
   }
 
   get diskConsistentLsn(): Lsn {
-    return this.#diskConsistentLsn;
+    return this.#memory.diskConsistentLsn;
   }
 
   /** Nothing is promised to be readable below it, but branch points and leases. */
@@ -179,7 +157,7 @@ export class Timeline implements ReadableTimeline {
   get positions(): IntakePositions {
     return {
       lastRecordLsn: this.lastRecordLsn,
-      diskConsistentLsn: this.#diskConsistentLsn,
+      diskConsistentLsn: this.#memory.diskConsistentLsn,
       remoteConsistentLsn: this.remote.visibleRemoteConsistentLsn,
     };
   }
@@ -189,9 +167,14 @@ export class Timeline implements ReadableTimeline {
       gcCutoff: this.#gcCutoffLsn,
       remoteConsistentVisible: this.remote.visibleRemoteConsistentLsn,
       remoteConsistentProjected: this.remote.projectedRemoteConsistentLsn,
-      diskConsistent: this.#diskConsistentLsn,
+      diskConsistent: this.#memory.diskConsistentLsn,
       lastRecord: this.lastRecordLsn,
     };
+  }
+
+  /** Milliseconds since 1970; undefined: it is not archived. */
+  get archivedAtMs(): number | undefined {
+    return this.remote.intendedHead.archivedAtMs;
   }
 
   /** Records that could not be taken in. Pages that they would have changed cannot be read from there on. */
@@ -207,15 +190,19 @@ export class Timeline implements ReadableTimeline {
     return this.#ingestStop;
   }
 
+  /** What has been taken in and is in no layer file yet, newest first. */
+  get memoryLayers(): readonly OpenLayer[] {
+    return this.#memory.layers;
+  }
+
   /** Frozen layers that are not files yet. */
   get frozenLayers(): number {
-    return this.#frozen.length;
+    return this.#memory.frozenCount;
   }
 
   /** What has been taken in and is in no layer file yet: by what still takes values, and what does not. */
   get memoryLayerBytes(): { readonly open: number; readonly frozen: number } {
-    const frozen = this.#frozen.reduce((sum, { layer }) => sum + layer.fileBytes, 0);
-    return { open: this.#open?.fileBytes ?? 0, frozen };
+    return this.#memory.bytes;
   }
 
   /** Whether an LSN below the cutoff can be read all the same. */
@@ -260,14 +247,8 @@ export class Timeline implements ReadableTimeline {
    * @param endLsn above all LSNs of the batch
    * @throws VarveError ‘cancelled’
    */
-  async beginBatch(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
-    await this.#batchTurn.take();
-    try {
-      return await this.#layerFor(endLsn, lengthBytes);
-    } catch (error) {
-      this.#batchTurn.give();
-      throw error;
-    }
+  beginBatch(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
+    return this.#memory.beginBatch(endLsn, lengthBytes);
   }
 
   /**
@@ -278,24 +259,7 @@ export class Timeline implements ReadableTimeline {
    */
   async putAuxiliaryFile(path: string, content: Uint8Array | undefined): Promise<void> {
     using _pass = this.enter();
-    await this.#batchTurn.take();
-    try {
-      const endLsn = lastLsnBeside(this.lastRecordLsn) + 1;
-      const layerFor = (lengthBytes: number): Promise<OpenLayer> =>
-        this.#layerFor(endLsn as Lsn, lengthBytes);
-      const lsn = await storeAuxiliaryFile(this, path, content, layerFor);
-      this.#lastStoredLsn = Math.max(this.#lastStoredLsn, lsn);
-    } finally {
-      this.endBatch();
-    }
-  }
-
-  async #layerFor(endLsn: Lsn, lengthBytes: number): Promise<OpenLayer> {
-    if (this.#open !== undefined && this.#isFull(this.#open, endLsn, lengthBytes)) this.#freezeNow();
-    if (this.#open === undefined) await this.#waitForRoom();
-    throwIfCancelled(this.signal);
-    this.#open ??= await this.#createOpenLayer();
-    return this.#open;
+    await this.#memory.putBesideWal((layerFor) => storeAuxiliaryFile(this, path, content, layerFor));
   }
 
   /** What was put up to `lsn` can be read from now on. @param recordStartLsn of the record that ends there */
@@ -307,9 +271,25 @@ export class Timeline implements ReadableTimeline {
 
   /** All of the batch has been published. */
   endBatch(): void {
-    this.#batchTurn.give();
-    this.checkPositions();
-    if (this.#isFreezeWanted) this.#freezeNow();
+    this.#memory.endBatch();
+  }
+
+  /**
+   * The batch broke off in its middle, by a bug: what of it is in the open layer nobody can say. Nothing is taken in or
+   * flushed any more before the timeline is loaded anew; whoever waits for that is told why.
+   */
+  failBatch(error: unknown): void {
+    if (this.signal.aborted) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    const failure = new VarveError(
+      'unavailable',
+      'INGEST_FAILED',
+      `taking WAL in has failed: ${reason}`,
+      {},
+      error,
+    );
+    this.#memory.fail(failure);
+    this.stopIngest(failure);
   }
 
   notePoison(lsn: Lsn, error: unknown): void {
@@ -327,24 +307,19 @@ export class Timeline implements ReadableTimeline {
 
   /** It is tried again. */
   resumeIngest(): void {
-    if (this.#ingestStop === undefined || this.signal.aborted) return;
+    if (this.#ingestStop === undefined || this.#memory.failure !== undefined || this.signal.aborted) return;
     this.#ingestStop = undefined;
     this.lsns.recover();
   }
 
-  /** What has been taken in so far goes into a layer file. Resolves when it is one. @throws VarveError ‘cancelled’ */
-  async flush(): Promise<void> {
-    const lsn = this.lastRecordLsn;
-    this.freeze();
-    const last = this.#frozen.at(-1);
-    const isFrozen = (): boolean => last !== undefined && this.#frozen.includes(last);
-    while (this.#diskConsistentLsn < lsn || isFrozen()) await this.#nextFlush();
+  /** What has been taken in so far goes into a layer file. Resolves when it is one. @throws VarveError ‘cancelled’; INGEST_FAILED */
+  flush(): Promise<void> {
+    return this.#memory.flush();
   }
 
   /** The open layer takes no more values, from the end of the batch on that is being taken in. */
   freeze(): void {
-    if (this.#batchTurn.isTaken) this.#isFreezeWanted = true;
-    else this.#freezeNow();
+    this.#memory.freeze();
   }
 
   /** Takes a layer file in that was written here. It can be read, and its upload is scheduled, from now on. */
@@ -354,6 +329,12 @@ export class Timeline implements ReadableTimeline {
     this.layers.insert(added);
     this.layersVersion++;
     return added;
+  }
+
+  /** Takes layers in as addLayer does; no index names them before the one that names what is flushed next. */
+  addFirstLayers(layers: readonly IndexLayer[]): void {
+    for (const layer of layers) this.addLayer(layer);
+    this.#memory.namedWithFlush = layers.map((layer) => layer.name);
   }
 
   /**
@@ -384,9 +365,8 @@ export class Timeline implements ReadableTimeline {
     if (this.#ending.signal.aborted) return;
     const error = new VarveError('cancelled', 'CLOSING', `timeline ${this.timelineId} is closing`);
     this.#ending.abort(error);
-    this.#openTimer?.cancel();
+    this.#memory.cancel();
     this.lsns.fail(error);
-    this.#wakeFlushWaiters();
   }
 
   /**
@@ -396,6 +376,7 @@ export class Timeline implements ReadableTimeline {
   async close(): Promise<void> {
     this.cancel();
     await this.remote.shutdown();
+    await this.#memory.settled();
     await this.#tasks.settled();
     await this.#gate.close();
     for (const layer of this.memoryLayers) await layer.close();
@@ -403,151 +384,9 @@ export class Timeline implements ReadableTimeline {
     this.pages.drop();
   }
 
-  #isFull(layer: OpenLayer, endLsn: Lsn, lengthBytes: number): boolean {
-    return (
-      layer.fileBytes >= this.settings.openLayerBytes || !layer.fits(endLsn, lengthBytes + BATCH_IMAGES_BYTES)
-    );
-  }
-
-  async #waitForRoom(): Promise<void> {
-    const { clock, metrics } = this.doors;
-    const isCrowded = (): boolean => this.#frozen.length >= this.settings.frozenLayersMax;
-    while (isCrowded() || this.remote.isBehind) {
-      if (isCrowded()) await metrics.measure(clock, 'layer flush delay', () => this.#nextFlush());
-      else await metrics.measure(clock, 'upload delay', () => this.remote.whenCaughtUp(this.signal));
-    }
-  }
-
-  /** Tries until it works: a full disk passes. @throws VarveError ‘cancelled’ */
-  async #createOpenLayer(): Promise<OpenLayer> {
-    const retryDelay = new RetryDelay(RETRY_TIMING, this.doors.random);
-    for (;;) {
-      try {
-        return await this.#tryCreateOpenLayer();
-      } catch (error) {
-        if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
-        throwIfCancelled(this.signal);
-        this.log.warn('The file for what is taken in could not be made and will be tried again', { error });
-        await pause(this.doors.clock, retryDelay.nextMs(), this.signal);
-        throwIfCancelled(this.signal);
-      }
-    }
-  }
-
-  async #tryCreateOpenLayer(): Promise<OpenLayer> {
-    const pass = this.#gate.enter();
-    try {
-      const layer = await OpenLayer.create({
-        files: this.doors.files,
-        path: `${this.directory}/${OPEN_LAYER_PREFIX}${++this.#openLayersMade}`,
-        lsnStart: (Math.max(this.lastRecordLsn, this.#lastStoredLsn) + 1) as Lsn,
-        stems: this.stems,
-        cache: this.doors.blocks,
-        capBytes: OPEN_LAYER_BUFFER_BYTES,
-        signal: this.signal,
-        pass,
-        clock: this.doors.clock,
-        retryDelay: new RetryDelay(RETRY_TIMING, this.doors.random),
-        log: this.log,
-      });
-      if (!this.signal.aborted) {
-        this.#openTimer = this.doors.clock.setTimer(this.settings.openLayerAgeMs, () => this.freeze());
-      }
-      this.memoryLayers = [layer, ...this.memoryLayers];
-      return layer;
-    } catch (error) {
-      pass.leave();
-      throw error;
-    }
-  }
-
-  #freezeNow(): void {
-    this.#isFreezeWanted = false;
-    const layer = this.#open;
-    if (layer === undefined) return;
-    this.#open = undefined;
-    this.#openTimer?.cancel();
-    this.#lastStoredLsn = Math.max(this.lastRecordLsn, this.#lastStoredLsn);
-    layer.freeze((this.#lastStoredLsn + 1) as Lsn);
-    if (layer.lsnEnd <= layer.lsnStart) {
-      // Nothing of it has ever been published: WAL that was appended to it was damaged from its first record on.
-      this.memoryLayers = this.memoryLayers.filter((other) => other !== layer);
-      this.#tasks.run(() => this.#removeOpenLayer(layer));
-      return;
-    }
-    const { lastRecordLsn, previousRecordLsn } = this;
-    this.#frozen.push({ layer, lastRecordLsn, previousRecordLsn });
-    if (!this.#isFlushing) this.#tasks.run(() => this.#flushAll());
-  }
-
-  async #flushAll(): Promise<void> {
-    this.#isFlushing = true;
-    const retryDelay = new RetryDelay(RETRY_TIMING, this.doors.random);
-    while (this.#frozen.length > 0 && !this.signal.aborted) {
-      try {
-        const oldest = this.#frozen[0] as FrozenLayer;
-        await this.doors.metrics.measure(this.doors.clock, 'layer flush', () => this.#flushOldest(oldest));
-        retryDelay.reset();
-      } catch (error) {
-        if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
-        if (this.signal.aborted) break;
-        this.log.warn('A layer could not be written and will be tried again', { error });
-        await pause(this.doors.clock, retryDelay.nextMs(), this.signal);
-      }
-    }
-    this.#isFlushing = false;
-  }
-
-  async #flushOldest({ layer, lastRecordLsn, previousRecordLsn }: FrozenLayer): Promise<void> {
-    await layer.finishWriting();
-    const written = await this.doors.workers.run('flushOpenLayer', this.#flushInput(layer), this.signal);
-    throwIfCancelled(this.signal);
-    // One step: what reads see, what is uploaded, and what the index will say.
-    const indexLayer = toIndexLayer(written);
-    this.addLayer(indexLayer);
-    this.#frozen.shift();
-    this.memoryLayers = this.memoryLayers.filter((other) => other !== layer);
-    this.#diskConsistentLsn = lastRecordLsn;
-    this.remote.scheduleIndexUpdate({
-      layersAdded: [indexLayer.name],
-      diskConsistentLsn: this.#diskConsistentLsn,
-      previousRecordLsn,
-    });
-    this.checkPositions();
-    this.#tasks.run(() => this.#removeOpenLayer(layer));
-    this.#wakeFlushWaiters();
-    this.onLayerAdded();
-  }
-
-  #flushInput(layer: OpenLayer): JobInput<(typeof jobs)['flushOpenLayer']> {
-    return {
-      tenantId: this.tenantId,
-      timelineId: this.timelineId,
-      layer: layer.share(),
-      directory: this.directory,
-      temporaryName: 'flushed',
-      postgresMajor: this.version.major,
-      lsnStart: layer.lsnStart,
-      lsnEnd: layer.lsnEnd,
-      generation: this.generation,
-      compression: this.settings.isCompressed ? 'zstd' : 'none',
-    };
-  }
-
-  /** Resolves when another frozen layer has become a file. @throws VarveError ‘cancelled’ */
-  async #nextFlush(): Promise<void> {
-    throwIfCancelled(this.signal);
-    await new Promise<void>((resolve) => this.#flushWaiters.push(resolve));
-    throwIfCancelled(this.signal);
-  }
-
   #noteMissing(path: string): void {
     this.doors.metrics.refetchedLayers.increment();
     this.log.error('A layer file is gone from the disk and is fetched again', { file: path });
-  }
-
-  #wakeFlushWaiters(): void {
-    for (const resolve of this.#flushWaiters.splice(0)) resolve();
   }
 
   #makeLayer(layer: IndexLayer, local: ReadonlySet<string>): TimelineLayer {
@@ -556,29 +395,11 @@ export class Timeline implements ReadableTimeline {
 
   /** Nobody needs it any more: its file goes when the last read of it and its upload are over. */
   async #removeLayer(layer: TimelineLayer): Promise<void> {
-    await this.#tidy(`the layer ${layer.path}`, async () => {
+    await removeIfPossible(this, `the layer ${layer.path}`, async () => {
       await layer.close();
       await this.remote.whenUploaded(toIndexLayer(layer).name, this.signal);
       await layer.remove();
     });
-  }
-
-  async #removeOpenLayer(layer: OpenLayer): Promise<void> {
-    await this.#tidy(`the open layer ${layer.path}`, async () => {
-      await layer.finishWriting();
-      await layer.remove();
-    });
-  }
-
-  /** What fails here is done at the next start. */
-  async #tidy(what: string, action: () => Promise<void>): Promise<void> {
-    try {
-      await action();
-    } catch (error) {
-      if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
-      if (!this.signal.aborted)
-        this.log.warn('A file that is not needed stays until the next start', { what, error });
-    }
   }
 }
 

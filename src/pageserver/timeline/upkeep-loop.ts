@@ -29,10 +29,13 @@ export class UpkeepLoop {
   /** LSNs that stay readable whatever their age, with how many want each. */
   readonly #retained = new Map<Lsn, number>();
   #leases: LsnLease[] = [];
+  /** Whoever had a lease in an earlier attachment has asked for it anew by then. By the monotonic clock. */
+  readonly #leasesKnownAtMs: number;
   #isRunning = false;
   #isWanted = false;
   #isStarted = false;
-  #isHistoryHeld = false;
+  /** Those of whom nobody knows which LSNs they need. */
+  #historyHolders = 0;
   /** One at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -40,6 +43,8 @@ export class UpkeepLoop {
     this.#timeline = timeline;
     this.#reads = reads;
     this.#upkeep = new TimelineUpkeep(timeline, reads);
+    const graceMs = timeline.isNew ? 0 : timeline.settings.leaseMs;
+    this.#leasesKnownAtMs = timeline.doors.clock.monotonicMs() + graceMs;
     timeline.retainedLsns = () => this.#retainedLsns();
     timeline.onLayerAdded = () => this.trigger();
   }
@@ -75,22 +80,66 @@ export class UpkeepLoop {
     };
   }
 
-  /** From now on no history is removed: somebody may need it of whom nobody knows from where on. */
-  holdHistory(): void {
-    this.#isHistoryHeld = true;
+  /** No history is removed until it is released: somebody may need it of whom nobody knows from where on. */
+  holdHistory(): Retention {
+    this.#historyHolders++;
+    let isReleased = false;
+    return {
+      release: () => {
+        if (!isReleased) this.#historyHolders--;
+        isReleased = true;
+      },
+    };
   }
 
   /**
    * Keeps `lsn` readable until a moment, in milliseconds since 1970, or until a later one that somebody else has asked for.
    * @throws VarveError ‘precondition’ / LSN_BELOW_CUTOFF
    */
-  lease(lsn: Lsn, validUntilMs: number): void {
+  lease(lsn: Lsn, validUntilMs: number): LsnLease {
     this.#reads.checkPromised(lsn);
+    return this.#keepLease(lsn, validUntilMs);
+  }
+
+  /**
+   * Keeps `lsn` readable for as long as the tenant's leases last. It never shortens a lease.
+   * @param isRenewal whoever asks has the lease already: leases of an earlier attachment are known by nobody else. As
+   *   long as these may come, nothing is collected, and what was readable is so
+   * @param lengthMs as settings.leaseMs, if not given
+   * @throws VarveError ‘precondition’ / LSN_BELOW_CUTOFF; ‘unavailable’ / LSN_NOT_REACHED
+   */
+  leaseLsn(lsn: Lsn, { isRenewal, lengthMs }: { isRenewal: boolean; lengthMs?: number }): LsnLease {
+    const timeline = this.#timeline;
+    if (lsn > timeline.lastRecordLsn) {
+      throw new VarveError(
+        'unavailable',
+        'LSN_NOT_REACHED',
+        'an LSN that is still to come cannot be leased',
+        {
+          lsn,
+        },
+      );
+    }
+    const isBelieved = isRenewal && this.#mayLeasesBeUnknown && lsn >= timeline.initialLsn;
+    if (!isBelieved) this.#reads.checkPromised(lsn);
+    return this.#keepLease(lsn, timeline.doors.clock.wallMs() + (lengthMs ?? timeline.settings.leaseMs));
+  }
+
+  #keepLease(lsn: Lsn, validUntilMs: number): LsnLease {
     const nowMs = this.#timeline.doors.clock.wallMs();
     const valid = this.#leases.filter((lease) => lease.validUntilMs > nowMs);
     const known = valid.find((lease) => lease.lsn === lsn)?.validUntilMs ?? 0;
-    this.#leases = valid.filter((lease) => lease.lsn !== lsn);
-    this.#leases.push({ lsn, validUntilMs: Math.max(known, validUntilMs) });
+    const lease = { lsn, validUntilMs: Math.max(known, validUntilMs) };
+    this.#leases = [...valid.filter((other) => other.lsn !== lsn), lease];
+    return lease;
+  }
+
+  get #mayLeasesBeUnknown(): boolean {
+    return this.#timeline.doors.clock.monotonicMs() < this.#leasesKnownAtMs;
+  }
+
+  get #isHistoryHeld(): boolean {
+    return this.#historyHolders > 0 || this.#mayLeasesBeUnknown;
   }
 
   /** There may be something to do. */
@@ -110,13 +159,16 @@ export class UpkeepLoop {
     return this.#inTurn('create images', () => this.#upkeep.makeImages());
   }
 
-  /** Moves the cutoff to where the history window begins, and removes what nobody may read any more. */
-  async collectGarbage(): Promise<number> {
+  /**
+   * Moves the cutoff to where the history window begins, and removes what nobody may read any more.
+   * @param horizonBytes as settings.historyBytes, if not given
+   */
+  async collectGarbage(horizonBytes?: number): Promise<number> {
     if (this.#isHistoryHeld || !hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return 0;
     // What is garbage already is to go first.
     if (this.#timeline.doors.remote.deletions.isBehind) return 0;
     const historyStart = await this.#historyStart();
-    return this.#inTurn('gc', () => this.#upkeep.collectGarbage(this.#promised(historyStart)));
+    return this.#inTurn('gc', () => this.#upkeep.collectGarbage(this.#promised(historyStart, horizonBytes)));
   }
 
   /** @throws what it fails of */
@@ -160,11 +212,12 @@ export class UpkeepLoop {
 
   /** What fails keeps nothing else from being done. @throws the first that failed */
   async #tidyUp(): Promise<void> {
+    const { isCompacting, isCollecting } = this.#timeline.settings;
     const steps = [
-      () => this.compact(),
-      () => this.makeImages().then(() => false),
-      () => this.collectGarbage().then(() => false),
-      () => this.rewriteBottom(),
+      () => isCompacting && this.compact(),
+      () => isCompacting && this.makeImages().then(() => false),
+      () => isCollecting && this.collectGarbage().then(() => false),
+      () => isCollecting && isCompacting && this.rewriteBottom(),
     ];
     const errors: unknown[] = [];
     for (const step of steps) {
@@ -206,14 +259,14 @@ export class UpkeepLoop {
   }
 
   /** What is retained is looked up in the very step in which the cutoff moves. */
-  #promised(lsnAtHistoryStart: Lsn | undefined): PromisedReads {
+  #promised(lsnAtHistoryStart: Lsn | undefined, horizonBytes?: number): PromisedReads {
     const timeline = this.#timeline;
     return gcCutoff({
       previousCutoff: timeline.gcCutoffLsn,
       lastRecordLsn: timeline.lastRecordLsn,
       remoteConsistentVisible: timeline.remote.visibleRemoteConsistentLsn,
       lsnAtHistoryStart,
-      horizonBytes: timeline.settings.historyBytes,
+      horizonBytes: horizonBytes ?? timeline.settings.historyBytes,
       branchPoints: [...this.#retained.keys()],
       leases: this.#leases,
       nowMs: timeline.doors.clock.wallMs(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { wholeNumberSchema } from '../../contracts/api-values.ts';
 import {
   deleteQuerySchema,
   filesystemUsageSchema,
@@ -15,7 +16,6 @@ import {
   timelineStatusSchema,
   utilizationSchema,
 } from '../../contracts/safekeeper-api.ts';
-import { wholeNumberSchema } from '../../contracts/safekeeper-api-values.ts';
 import { WHOLE_SERVICE } from '../../contracts/token.ts';
 import type { HttpApp } from '../../http/app.ts';
 import type { SafekeeperAdministration } from './administration.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tenantIdSchema, timelineIdSchema } from '../../contracts/api-values.ts';
 import {
   digestQuerySchema,
   digestSchema,
@@ -11,7 +12,6 @@ import {
   timelineDeleteResultSchema,
   timelineKeySchema,
 } from '../../contracts/safekeeper-api.ts';
-import { tenantIdSchema, timelineIdSchema } from '../../contracts/safekeeper-api-values.ts';
 import { WHOLE_SERVICE } from '../../contracts/token.ts';
 import type { HttpApp } from '../../http/app.ts';
 import type { SafekeeperAdministration } from './administration.ts';

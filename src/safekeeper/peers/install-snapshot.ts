@@ -1,5 +1,6 @@
 import { CorruptionError } from '../../base/errors.ts';
 import { formatLsn, type Lsn } from '../../base/lsn.ts';
+import { type TarEntry, TarReader } from '../../base/tar/tar-reader.ts';
 import type { MembershipConfiguration } from '../../contracts/membership.ts';
 import type { TimelineKey } from '../../contracts/safekeeper-api.ts';
 import type { Files } from '../../io/files.ts';
@@ -10,7 +11,6 @@ import { CONTROL_FILE_NAME, ControlFileStore } from '../control-file/control-fil
 import { versionOf } from '../timeline/timelines.ts';
 import { WAL_TIMELINE_ID, WalDirectory } from '../wal/wal-directory.ts';
 import { WalStorage } from '../wal/wal-storage.ts';
-import { type TarEntry, TarReader } from './tar.ts';
 
 const SEGMENT_PATTERN = /^([0-9A-F]{24})(\.partial)?$/;
 
@@ -53,15 +53,10 @@ export async function installSnapshot(
 
 async function readState(reader: TarReader, { key, origin }: SnapshotToInstall): Promise<PersistentState> {
   const entry = await reader.next();
-  if (entry?.name !== CONTROL_FILE_NAME || entry.sizeBytes > CONTROL_FILE_BYTES_MAX) {
+  if (entry?.name !== CONTROL_FILE_NAME || entry.type !== 'file') {
     return refuse(origin, 'it does not begin with a control file');
   }
-  const bytes = new Uint8Array(entry.sizeBytes);
-  let at = 0;
-  for (let piece = await reader.read(); piece !== undefined; piece = await reader.read()) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
+  const bytes = await reader.readAll(CONTROL_FILE_BYTES_MAX);
   const state = decodeControlFile(bytes, `${origin} ${CONTROL_FILE_NAME}`);
   const isRight = state.tenantId === key.tenant_id && state.timelineId === key.timeline_id;
   if (!isRight) refuse(origin, `it is of ${state.tenantId}/${state.timelineId}`);
@@ -87,12 +82,12 @@ async function writeSegments(
 }
 
 function segmentOf(
-  { name, sizeBytes }: TarEntry,
+  { name, type, sizeBytes }: TarEntry,
   { segmentBytes }: WalDirectory,
   origin: string,
 ): { segment: number; isPartial: boolean } {
   const match = SEGMENT_PATTERN.exec(name);
-  if (match === null) return refuse(origin, `${JSON.stringify(name)} has no place in it`);
+  if (match === null || type !== 'file') return refuse(origin, `${JSON.stringify(name)} has no place in it`);
   const isPartial = match[2] !== undefined;
   if (isPartial ? sizeBytes > segmentBytes : sizeBytes !== segmentBytes) {
     refuse(origin, `${name} has ${sizeBytes} bytes`);

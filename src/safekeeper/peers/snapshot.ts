@@ -1,5 +1,6 @@
 import { CorruptionError, VarveError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
+import { tarEnd, tarHeader, tarPadding } from '../../base/tar/tar-writer.ts';
 import type { TimelineKey } from '../../contracts/safekeeper-api.ts';
 import type { Files } from '../../io/files.ts';
 import { encodeControlFile } from '../control-file/control-file-codec.ts';
@@ -8,7 +9,6 @@ import type { ResidentTimeline, Timeline } from '../timeline/timeline.ts';
 import type { Timelines } from '../timeline/timelines.ts';
 import { segmentBefore } from '../wal/cut-wal.ts';
 import { WalDirectory } from '../wal/wal-directory.ts';
-import { tarEnd, tarHeader, tarPadding } from './tar.ts';
 
 const CHUNK_BYTES = 128 * 1024;
 
