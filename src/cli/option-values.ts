@@ -69,7 +69,7 @@ export function parseSafekeepers(text: string): SafekeeperAddress[] {
     const match = /^([0-9]{1,10})=(.+)$/.exec(item);
     if (match === null) throw new InvalidArgumentError('Write ID=HOST:PORT, several with commas between.');
     const { host, port } = parseAddress(match[2] as string);
-    return { id: parseCount(match[1] as string), host, pgPort: port };
+    return { id: parseNodeId(match[1] as string), host, pgPort: port };
   });
 }
 

@@ -29,13 +29,14 @@ export type TenantConfigPatch = Omit<z.output<typeof tenantConfigPatchSchema>, '
 const GENERATION_MAX = 0xffff_ffff;
 const SHARD_MAX = 0xff;
 
-export const LOCATION_MODES = [
-  'AttachedSingle',
-  'AttachedMulti',
-  'AttachedStale',
-  'Secondary',
-  'Detached',
-] as const;
+/**
+ * How a tenant is attached to a pageserver that serves it. `AttachedSingle`: to this one alone. `AttachedMulti`: others may
+ * still serve it, so that no object is removed. `AttachedStale`: another one is about to take it over, or has.
+ */
+export const ATTACHED_MODES = ['AttachedSingle', 'AttachedMulti', 'AttachedStale'] as const;
+export type AttachedMode = (typeof ATTACHED_MODES)[number];
+
+export const LOCATION_MODES = [...ATTACHED_MODES, 'Secondary', 'Detached'] as const;
 
 export const locationConfigSchema = z
   .strictObject({

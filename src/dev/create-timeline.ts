@@ -1,7 +1,8 @@
 import { VarveError } from '../base/errors.ts';
 import type { TenantId, TimelineId } from '../base/ids.ts';
-import type { Lsn } from '../base/lsn.ts';
+import { INVALID_LSN, type Lsn } from '../base/lsn.ts';
 import { checkMembership, type SafekeeperAddress } from '../contracts/membership.ts';
+import type { TimelineKey } from '../contracts/safekeeper-api.ts';
 import { type TenantShardId, wholeTenant } from '../contracts/tenant-shard-id.ts';
 import type { PageserverClient } from '../http/pageserver-client.ts';
 import type { SafekeeperClient } from '../http/safekeeper-client.ts';
@@ -44,13 +45,13 @@ export async function createTimeline(timeline: NewTimeline, signal: AbortSignal)
     { new_timeline_id: timelineId, pg_version: major },
     signal,
   );
-  const lsn = info.last_record_lsn;
+  const key = { tenant_id: tenantId, timeline_id: timelineId };
+  const lsn = (await findStart(safekeepers, key, signal)) ?? info.last_record_lsn;
   await Promise.all(
     safekeepers.map(({ client }) =>
       client.createTimeline(
         {
-          tenant_id: tenantId,
-          timeline_id: timelineId,
+          ...key,
           mconf,
           pg_version: major * VERSION_OF_MAJOR,
           system_id: info.system_identifier,
@@ -62,6 +63,23 @@ export async function createTimeline(timeline: NewTimeline, signal: AbortSignal)
     ),
   );
   return { tenantId, timelineId, lsn };
+}
+
+/** Where its WAL begins on those that have it already: since then the pageserver may have taken some of it in. */
+async function findStart(
+  safekeepers: NewTimeline['safekeepers'],
+  key: TimelineKey,
+  signal: AbortSignal,
+): Promise<Lsn | undefined> {
+  for (const { client } of safekeepers) {
+    try {
+      const { timeline_start_lsn: lsn } = await client.timelineStatus(key, signal);
+      if (lsn !== INVALID_LSN) return lsn;
+    } catch (error) {
+      if (!(error instanceof VarveError) || error.code !== 'TIMELINE_NOT_FOUND') throw error;
+    }
+  }
+  return undefined;
 }
 
 async function attach(

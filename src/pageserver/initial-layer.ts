@@ -4,6 +4,7 @@ import type { Files } from '../io/files.ts';
 import { CONTROL_FILE_PATH, type ControlFile, decodeControlFile } from '../postgres/files/control-file.ts';
 import type { PostgresVersion } from '../postgres/versions/version.ts';
 import { importCluster } from './ingest/import-cluster.ts';
+import type { ImportTarget } from './ingest/import-files.ts';
 import { KEY_BYTES, writeKey } from './keyspace/key.ts';
 import { ALL_KEYS } from './keyspace/key-range.ts';
 import type { Compression } from './layers/format/block-frame.ts';
@@ -16,6 +17,8 @@ export interface InitialCluster {
   readonly files: Files;
   readonly directory: string;
   readonly version: PostgresVersion;
+  /** It is a backup of a running server, whose WAL from here on belongs to it. */
+  readonly backupStartLsn?: Lsn;
 }
 
 export interface InitialLayerOptions {
@@ -29,7 +32,8 @@ export interface InitialLayerOptions {
 }
 
 /**
- * Writes the image layer that a timeline begins with: all that is in the cluster, at the start of its last checkpoint.
+ * Writes the image layer that a timeline begins with: all that is in the cluster, at the start of its last checkpoint, or
+ * where the WAL of a backup begins.
  * @throws as importCluster
  */
 export async function writeInitialLayer(
@@ -37,8 +41,8 @@ export async function writeInitialLayer(
   options: InitialLayerOptions,
 ): Promise<{ layer: LayerDescription; control: ControlFile }> {
   // Nobody knows the LSN before the control file has been read, which importing does first.
-  const { version, files, directory } = cluster;
-  const lsn = await readCheckpointLsn(cluster);
+  const { version, files, directory, backupStartLsn } = cluster;
+  const lsn = backupStartLsn ?? (await readCheckpointLsn(cluster));
   await using writer = await LayerWriter.create({
     ...options,
     temporaryName: 'initial',
@@ -48,14 +52,15 @@ export async function writeInitialLayer(
     lsnEnd: (lsn + 1) as Lsn,
   });
   const keyView = new DataView(new ArrayBuffer(KEY_BYTES));
-  const control = await importCluster(files, directory, version, {
+  const target: ImportTarget = {
     put: (key, value) => {
       writeKey(keyView, 0, key);
       const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
       writer.add(keyView, 0, lsn, VALUE_IMAGE, value, view, 0, value.length);
       return writer.isFull ? writer.drain() : undefined;
     },
-  });
+  };
+  const control = await importCluster(files, directory, version, target, backupStartLsn);
   return { layer: await writer.finish(ALL_KEYS), control };
 }
 

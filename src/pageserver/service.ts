@@ -17,11 +17,14 @@ import type { Logger } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { loadIdentity, loadOutgoing, loadVerifier, type TlsPaths } from '../service/credentials.ts';
 import { checkListen, type TcpAddress } from '../service/listen-policy.ts';
+import type { AdministrationExtensions } from './administration/extensions.ts';
+import { gcBlocking } from './administration/gc-blocking.ts';
 import { administerStorage } from './administration/storage-administration.ts';
 import { streamBackup } from './backup/stream-backup.ts';
 import { PAGE_SERVICE_BODY_BYTES_MAX, PageserverCommands } from './front-door/commands.ts';
 import { PageFrontDoor } from './front-door/front-door.ts';
 import { addPageserverRoutes } from './http/routes.ts';
+import { imports } from './import/imports.ts';
 import type { InitialClusters } from './initial/initial-clusters.ts';
 import type { PageserverJobs } from './jobs.ts';
 import { PageServiceMetrics } from './page-service/page-service-metrics.ts';
@@ -132,7 +135,7 @@ export class PageserverService implements AsyncDisposable {
       members: options.safekeepers,
       sizes,
     });
-    showWalReceivers(metrics, receivers.counts);
+    showWalReceivers(metrics, receivers);
     starting.defer(() => receivers.close());
     starting.defer(() => doors.workers.close());
     const storage = await openStorage(options, doors, { metrics, objects, receivers });
@@ -294,7 +297,15 @@ async function serveHttp(
     metrics,
   });
   const { nodeId, directory } = options;
-  addPageserverRoutes(app, administerStorage({ nodeId, directory, storage, extensions: { receivers } }));
+  const extensions: AdministrationExtensions = {
+    receivers,
+    gcBlocking,
+    ...imports(storage.doors.files),
+    detachAncestor: async (tenant, timelineId, behavior) => ({
+      reparented_timelines: [...(await storage.detachAncestor(tenant, timelineId, behavior))],
+    }),
+  };
+  addPageserverRoutes(app, administerStorage({ nodeId, directory, storage, extensions }));
   addProfileRoutes(app, doors.profiler);
   return await doors.http.serve({
     ...options.listenHttp,

@@ -1,4 +1,6 @@
 import { isId, type TenantId, type TimelineId } from '../base/ids.ts';
+import type { AttachedMode } from '../contracts/pageserver-api-config.ts';
+import type { DetachBehavior } from '../contracts/pageserver-api-timeline.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Files } from '../io/files.ts';
 import { Limiter } from '../io/limiter.ts';
@@ -14,6 +16,7 @@ import { BlockCache } from './layers/block-cache.ts';
 import { PageSlots } from './layers/page-slots.ts';
 import { listEntries } from './local-entries.ts';
 import { type CacheReading, PageserverMetrics, type TimelineReading } from './metrics.ts';
+import { mayRemove } from './remote/attached-mode.ts';
 import { DeletionQueue } from './remote/deletion-queue.ts';
 import type { GenerationSource } from './remote/generation-source.ts';
 import { GenerationValidator } from './remote/generation-validator.ts';
@@ -166,8 +169,19 @@ export class PageStorage implements AsyncDisposable, TimelineAccess {
       await files.makeDirectory(`${options.directory}/${name}`);
     await files.syncDirectory(options.directory);
     const attached = await generations.reattachAll(signal);
+    const modes: AttachedModes = {
+      of: (tenantId) => (attached.has(tenantId) ? generations.modeOf(tenantId) : undefined),
+    };
     const validator = new GenerationValidator({ source: generations, clock, random, logger, metrics });
-    const deletionDoors = { files, clock, random, objects, validator, logger, metrics };
+    const deletionDoors = {
+      files,
+      clock,
+      random,
+      objects,
+      validator: ofThoseThatRemove(validator, modes),
+      logger,
+      metrics,
+    };
     const deletions = await DeletionQueue.open(deletionDoors, deletionDirectory, attached);
     try {
       await removeDetached(given, `${options.directory}/${TENANTS_DIRECTORY}`, attached);
@@ -176,7 +190,9 @@ export class PageStorage implements AsyncDisposable, TimelineAccess {
       await validator.shutdown();
       throw error;
     }
-    return new PageStorage(options, given, validator, deletions, storageMetrics, attached);
+    const storage = new PageStorage(options, given, validator, deletions, storageMetrics, attached);
+    modes.of = (tenantId) => storage.statusOf(tenantId)?.mode;
+    return storage;
   }
 
   /** Resolves when all tenants that were attached at the start are active or broken, or this is closing. */
@@ -219,10 +235,10 @@ export class PageStorage implements AsyncDisposable, TimelineAccess {
 
   /**
    * Attaches a tenant, with all timelines that the store has of it, and waits until it is active, for a bounded time. In
-   * the generation in which it is attached already this changes its configuration, and loads it again where it is broken;
-   * in a newer one it is attached anew.
+   * the generation in which it is attached already this changes its mode and its configuration while it goes on, and loads
+   * it again where it is broken; in a newer one it is attached anew.
    * @throws VarveError ‘conflict’ / TENANT_ATTACHED where it is and no generation is given, TENANT_BUSY; ‘bad-request’ /
-   *   GENERATION_TOO_LOW; ‘unavailable’ / TENANT_NOT_ACTIVE: it goes on; what the tenant is broken by
+   *   GENERATION_TOO_LOW, GENERATION_SPENT; ‘unavailable’ / TENANT_NOT_ACTIVE: it goes on; what the tenant is broken by
    */
   attach(tenantId: TenantId, options: AttachOptions = {}): Promise<Tenant> {
     return this.#tenants.attach(tenantId, options);
@@ -236,6 +252,26 @@ export class PageStorage implements AsyncDisposable, TimelineAccess {
    */
   detach(tenantId: TenantId, options: { readonly flushMs?: number } = {}): Promise<void> {
     return this.#tenants.detach(tenantId, options);
+  }
+
+  /**
+   * Makes a timeline independent of its ancestors: it gets all that it sees of them, and can be read at all LSNs at which
+   * they could. Other branches of its ancestor that begin where it did, or below, become branches of it, unless they are
+   * told to stay. The tenant's timelines are loaded anew then. May be repeated, also where it was broken off, and answers
+   * the same.
+   * @returns those other branches
+   * @throws VarveError ‘not-found’ / TIMELINE_NOT_FOUND; ‘conflict’ / NO_ANCESTOR, TIMELINE_BUSY; BadRequestError
+   *   TOO_MANY_ANCESTORS, TIMELINE_ARCHIVED; ‘unavailable’ / DETACH_UNDER_WAY, NOT_ALL_REPARENTED, LSN_NOT_REACHED,
+   *   TENANT_NOT_ACTIVE: to be repeated; ‘cancelled’
+   */
+  async detachAncestor(
+    tenant: Tenant,
+    timelineId: TimelineId,
+    behavior: DetachBehavior,
+  ): Promise<readonly TimelineId[]> {
+    const { branches, isToBeLoadedAnew } = await tenant.detachAncestor(timelineId, behavior);
+    if (isToBeLoadedAnew) await this.#tenants.reload(tenant);
+    return branches;
   }
 
   /**
@@ -288,6 +324,22 @@ export class PageStorage implements AsyncDisposable, TimelineAccess {
     ];
   }
 }
+
+/** How tenants are attached to this node, as long as they are. */
+interface AttachedModes {
+  of: (tenantId: TenantId) => AttachedMode | undefined;
+}
+
+/** What has been submitted while it could be removed, and cannot be any more, stays: another node may need it. */
+const ofThoseThatRemove = (
+  validator: GenerationValidator,
+  modes: AttachedModes,
+): Pick<GenerationValidator, 'isCurrent'> => ({
+  isCurrent: async (claim, signal) => {
+    const mayBe = (): boolean => mayRemove(modes.of(claim.tenantId) ?? 'AttachedSingle');
+    return mayBe() && (await validator.isCurrent(claim, signal)) && mayBe();
+  },
+});
 
 /** What is here of tenants that are not attached is of no use to anybody. */
 async function removeDetached(

@@ -1,15 +1,21 @@
 import type { Counter } from '../observe/metric-cells.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { WalReceiverCounts } from './ingest/receiver/receiver-counts.ts';
+import type { WalReceivers } from './wal-receivers.ts';
 
 /** Shows what the WAL receivers do, by Neon's names where it has one. */
-export function showWalReceivers(metrics: Metrics, counts: WalReceiverCounts): void {
+export function showWalReceivers(metrics: Metrics, receivers: WalReceivers): void {
+  const { counts } = receivers;
   const counter = (name: string, help: string, cell: Counter): void =>
     metrics.counterFrom(name, help, () => cell.value);
   metrics.gaugeFrom(
     'pageserver_walreceiver_active_managers',
     'WAL connections to safekeepers',
     () => counts.connections.value,
+  );
+  metrics.gaugeFrom(
+    'pageserver_wal_ingest_started_timelines',
+    'Timelines of which memory holds what ingest has to know',
+    () => receivers.startedCount,
   );
   counter(
     'pageserver_walreceiver_started_connections_total',

@@ -79,6 +79,13 @@ export class WalReceivers {
     });
   }
 
+  /** Timelines of which memory holds what ingest has to know. */
+  get startedCount(): number {
+    let count = 0;
+    for (const { intake } of this.#receiving.values()) if (intake.isStarted) count++;
+    return count;
+  }
+
   /** How a timeline's WAL comes; undefined where nobody receives it. */
   stateOf(timeline: Timeline): WalReceiverState | undefined {
     return this.#receiving.get(timeline)?.receiver.state;

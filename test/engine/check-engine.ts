@@ -115,7 +115,7 @@ export function checkTimeline({ timeline }: ActiveTimeline, model: ModelTimeline
     );
   model.remoteConsistentLsn = Math.max(model.remoteConsistentLsn, remoteConsistentLsn);
   if (diskConsistentLsn > model.lastLsn) mismatch(model, diskConsistentLsn, 'it has what was never written');
-  if (gcCutoffLsn <= model.initialLsn) return;
+  if (gcCutoffLsn <= Math.max(model.initialLsn, model.forgottenLsn)) return;
   if (gcCutoffLsn > model.lastLsn - settings.historyBytes)
     mismatch(model, gcCutoffLsn, 'the cutoff leaves less WAL than is to be kept');
   const startMicros = (nowMs - settings.historyMs - 946_684_800_000) * 1000;

@@ -16,6 +16,7 @@ type Action =
   | { readonly kind: UpkeepAction; readonly branch: number }
   | { readonly kind: 'branch'; readonly parent: number; readonly place: number | undefined }
   | { readonly kind: 'delete'; readonly branch: number }
+  | { readonly kind: 'detach'; readonly branch: number; readonly isOfAll: boolean }
   | { readonly kind: 'lease'; readonly branch: number; readonly place: number; readonly ms: number }
   | { readonly kind: 'read'; readonly branch: number; readonly place: number }
   | { readonly kind: 'pass'; readonly ms: number }
@@ -70,6 +71,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: kind('delete'), branch }) },
+  { weight: 2, arbitrary: fc.record({ kind: kind('detach'), branch, isOfAll: fc.boolean() }) },
   {
     weight: 2,
     arbitrary: fc.record({

@@ -8,7 +8,7 @@ const RUNS = 80;
 const SEED = 20_260_101;
 
 test('what the engine says is what a plain model says, whatever fails and crashes in between', async () => {
-  const totals: RunCounts = { records: 0, layers: 0, crashes: 0, branches: 0, comparisons: 0 };
+  const totals: RunCounts = { records: 0, layers: 0, crashes: 0, branches: 0, detached: 0, comparisons: 0 };
   const property = fc.asyncProperty(someRuns, async (run) => {
     const counts = await runEngine(run);
     for (const name of Object.keys(totals) as (keyof RunCounts)[]) totals[name] += counts[name];

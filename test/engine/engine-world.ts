@@ -240,6 +240,11 @@ export class EngineWorld {
     return model;
   }
 
+  /** Timelines were loaded anew: each begins with its WAL where it then is. */
+  forgetIntakes(): void {
+    this.#intakes.clear();
+  }
+
   /** Brings a timeline all WAL that its model has. To be called from within `attempt`. */
   async feed(model: ModelTimeline, pieceBytes: () => number = () => 65_536): Promise<void> {
     const active = this.tenant.timeline(model.id);

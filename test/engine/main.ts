@@ -27,7 +27,7 @@ process.on('unhandledRejection', (error) => {
 });
 
 const seed = Number(values.seed);
-const totals: RunCounts = { records: 0, layers: 0, crashes: 0, branches: 0, comparisons: 0 };
+const totals: RunCounts = { records: 0, layers: 0, crashes: 0, branches: 0, detached: 0, comparisons: 0 };
 let runs = 0;
 const trace = values.trace ? (line: string): void => console.log(line) : undefined;
 const property = fc.asyncProperty(someRuns, async (run) => {

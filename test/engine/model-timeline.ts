@@ -29,7 +29,11 @@ interface Version {
  */
 export class ModelTimeline {
   readonly id: TimelineId;
-  readonly branchPoint: ModelBranchPoint | undefined;
+  branchPoint: ModelBranchPoint | undefined;
+  /** It has no ancestor any more, though all is as it was there. */
+  isDetached = false;
+  /** As far as what it had of its ancestor was forgotten there. */
+  forgottenLsn = 0;
   readonly records: ModelRecord[] = [];
   /** When each commit ended, with its time in microseconds since 2000; ascending by both. */
   readonly commits: { readonly endLsn: Lsn; readonly micros: number }[] = [];
@@ -54,11 +58,31 @@ export class ModelTimeline {
 
   /** Nothing below can be asked for. */
   get initialLsn(): Lsn {
-    return this.branchPoint?.endLsn ?? MODEL_START;
+    return this.isDetached ? MODEL_START : this.#ownStart;
   }
 
   get lastLsn(): Lsn {
-    return this.records.at(-1)?.endLsn ?? this.initialLsn;
+    return this.records.at(-1)?.endLsn ?? this.#ownStart;
+  }
+
+  /** What it descends from now. */
+  get parent(): ModelTimeline | undefined {
+    return this.isDetached ? undefined : this.branchPoint?.parent;
+  }
+
+  get #ownStart(): Lsn {
+    return this.branchPoint?.endLsn ?? MODEL_START;
+  }
+
+  /** What it has of its ancestor is its own, of which only what is not forgotten can be asked for. */
+  detach(forgottenLsn: number): void {
+    this.isDetached = true;
+    this.forgottenLsn = forgottenLsn;
+  }
+
+  /** It descends from another timeline that has the same up to there. */
+  moveTo(parent: ModelTimeline): void {
+    this.branchPoint = { ...(this.branchPoint as ModelBranchPoint), parent };
   }
 
   /** Writes a record at the end of the WAL, and gives it as replay gets it. */

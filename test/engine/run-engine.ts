@@ -1,6 +1,7 @@
 import { VarveError } from '../../src/base/errors.ts';
 import type { TimelineId } from '../../src/base/ids.ts';
 import { toLsn } from '../../src/base/lsn.ts';
+import type { DetachBehavior } from '../../src/contracts/pageserver-api-timeline.ts';
 import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { listenToAssertions } from '../sim/cluster/assertions.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
@@ -19,6 +20,7 @@ export interface RunCounts {
   layers: number;
   crashes: number;
   branches: number;
+  detached: number;
   comparisons: number;
 }
 
@@ -41,7 +43,14 @@ export async function runEngine(
 
 class EngineRun {
   readonly world: EngineWorld;
-  readonly counts: RunCounts = { records: 0, layers: 0, crashes: 0, branches: 0, comparisons: 0 };
+  readonly counts: RunCounts = {
+    records: 0,
+    layers: 0,
+    crashes: 0,
+    branches: 0,
+    detached: 0,
+    comparisons: 0,
+  };
   /** Parents before their children. */
   readonly #models = new Map<TimelineId, ModelTimeline>();
   /** Whose creation or deletion was interrupted: they may be there or not. */
@@ -149,10 +158,13 @@ class EngineRun {
   readonly #readingsToDo: (() => Promise<void>)[] = [];
 
   /** Does something of the node's, with the readings of the command beside it. */
-  async #attempt(action: () => Promise<unknown>): Promise<boolean> {
+  async #attempt(action: () => Promise<unknown>, mayEndReadings = false): Promise<boolean> {
     const readings = this.#readingsToDo.splice(0);
     const outcome = await this.world.attempt(() =>
-      Promise.all([action(), ...readings.map((reading) => reading())]),
+      Promise.all([
+        action(),
+        ...readings.map((reading) => (mayEndReadings ? untilEnded(reading) : reading())),
+      ]),
     );
     return outcome !== CRASHED;
   }
@@ -166,6 +178,8 @@ class EngineRun {
         return this.#branch(this.#pick(command.parent), command.place);
       case 'delete':
         return this.#delete(this.#pick(command.branch));
+      case 'detach':
+        return this.#detach(this.#pick(command.branch), command.isOfAll);
       case 'lease':
         return this.#lease(this.#pick(command.branch), command.place, command.ms);
       case 'read':
@@ -261,8 +275,8 @@ class EngineRun {
   }
 
   async #delete(model: ModelTimeline): Promise<void> {
-    if (model.id === MAIN) return;
-    const hasBranches = [...this.#models.values()].some(({ branchPoint }) => branchPoint?.parent === model);
+    if (this.#models.size === 1) return;
+    const hasBranches = [...this.#models.values()].some(({ parent }) => parent === model);
     if (!hasBranches) {
       this.#models.delete(model.id);
       this.#uncertain.set(model.id, model);
@@ -284,6 +298,65 @@ class EngineRun {
   }
 
   readonly #gone = new Set<TimelineId>();
+
+  /** Makes a timeline independent of its ancestors. Whoever reads meanwhile may be told to come again. */
+  async #detach(model: ModelTimeline, isOfAll: boolean): Promise<void> {
+    const behavior = isOfAll ? 'multi_level_and_no_reparent' : 'no_ancestor_and_reparent';
+    this.#detaching = { id: model.id, behavior };
+    await this.#attempt(() => this.#detachNow(model, behavior), true);
+    if (this.world.isRunning) await this.#feedAll();
+  }
+
+  #detaching: { readonly id: TimelineId; readonly behavior: DetachBehavior } | undefined;
+
+  async #detachNow(model: ModelTimeline, behavior: DetachBehavior): Promise<void> {
+    const { world } = this;
+    const wasDetached = model.isDetached;
+    try {
+      const branches = await world.storage.detachAncestor(world.tenant, model.id, behavior);
+      world.forgetIntakes();
+      this.#adoptDescent(model.id);
+      if (!wasDetached) this.counts.detached++;
+      for (const id of branches) {
+        const branch = this.#models.get(id);
+        if (!wasDetached && branch?.parent !== model)
+          throw new EngineMismatch(`${id} has not followed ${model.id}`);
+      }
+      if (!model.isDetached) throw new EngineMismatch(`${model.id} has an ancestor still`);
+    } catch (error) {
+      if (!(error instanceof VarveError)) throw error;
+      world.forgetIntakes();
+      const isRefused =
+        (error.code === 'NO_ANCESTOR' && model.parent === undefined && !model.isDetached) ||
+        (error.code === 'TOO_MANY_ANCESTORS' && model.parent?.parent !== undefined) ||
+        (error.kind === 'unavailable' && (world.isTroubled || error.code === 'LSN_NOT_REACHED'));
+      this.#trace?.(`refused: ${error.message}`);
+      if (!isRefused) throw error;
+      // It may have come as far as to be loaded anew.
+      await world.storage.activeTenant(TENANT, new AbortController().signal, 1000_000);
+      this.#adoptDescent(model.id);
+    }
+    this.#detaching = undefined;
+  }
+
+  /** Of a timeline that was being detached, and of its ancestor's branches, it is found out what they descend from now. */
+  #adoptDescent(detachedId: TimelineId | undefined): void {
+    for (const model of this.#models.values()) {
+      const { timeline } = this.#active(model);
+      const ancestorId = timeline.ancestorTimeline?.timelineId;
+      if (ancestorId === model.parent?.id) continue;
+      if (ancestorId === undefined && model.id === detachedId) {
+        model.detach(timeline.gcCutoffLsn);
+      } else if (ancestorId === detachedId && detachedId !== undefined) {
+        const ancestor = this.#models.get(detachedId) as ModelTimeline;
+        if ((model.branchPoint?.endLsn ?? 0) > (ancestor.branchPoint?.endLsn ?? 0))
+          throw new EngineMismatch(
+            `${model.id} has followed ${detachedId}, which does not know what it sees`,
+          );
+        model.moveTo(ancestor);
+      } else throw new EngineMismatch(`${model.id} descends from ${ancestorId}`);
+    }
+  }
 
   /** Takes a lease, has the history behind it tidied up, and reads there. */
   async #lease(model: ModelTimeline, place: number, ms: number): Promise<void> {
@@ -343,6 +416,11 @@ class EngineRun {
       this.#adopt();
       this.#checkAll();
       if (mustFeed) await this.#feedAll();
+      const model = this.#detaching && this.#models.get(this.#detaching.id);
+      const { behavior = 'no_ancestor_and_reparent' } = this.#detaching ?? {};
+      if (model === undefined || !world.isRunning) continue;
+      await this.#attempt(() => this.#detachNow(model, behavior));
+      if (world.isRunning && mustFeed) await this.#feedAll();
     }
   }
 
@@ -354,6 +432,7 @@ class EngineRun {
       else this.#gone.add(id);
     }
     this.#uncertain.clear();
+    this.#adoptDescent(this.#detaching?.id);
     for (const id of this.#models.keys())
       if (world.find(id) === undefined) throw new EngineMismatch(`timeline ${id} is lost`);
     for (const { timeline } of world.tenant.timelines)
@@ -386,5 +465,15 @@ class EngineRun {
 
   #active(model: ModelTimeline): ActiveTimeline {
     return this.world.tenant.timeline(model.id);
+  }
+}
+
+/** A reading whose timeline may be loaded anew meanwhile. */
+async function untilEnded(reading: () => Promise<void>): Promise<void> {
+  try {
+    await reading();
+  } catch (error) {
+    const reason = error instanceof EngineMismatch ? error.cause : error;
+    if (!(reason instanceof VarveError) || !['cancelled', 'unavailable'].includes(reason.kind)) throw error;
   }
 }

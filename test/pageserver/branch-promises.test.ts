@@ -38,6 +38,44 @@ test('an LSN that is not promised any more cannot be leased', async () => {
   expect(timeline.isRetained(lost)).toBe(false);
 });
 
+test('of leases that the cutoff has passed a restart forgets none, and believes in no other', async () => {
+  const engine = await PreparedEngine.create(1, { ...BUSY, historyBytes: 3000, leaseMs: 60_000 });
+  await engine.write(20);
+  const { model, world } = engine;
+  const [leased, over, lost] = [5, 9, 13].map((index) => model.records[index]!.endLsn) as [Lsn, Lsn, Lsn];
+  engine.main.upkeep.leaseLsn(leased);
+  engine.main.upkeep.leaseLsn(over, 2000);
+  for (let round = 0; round < 3; round++) {
+    await engine.write(20);
+    await engine.settle();
+    await world.pass(3000);
+    await engine.do(() => engine.main.upkeep.settled());
+  }
+  expect(engine.main.timeline.gcCutoffLsn).toBeGreaterThan(lost);
+  await engine.settle();
+  expect(engine.main.timeline.remote.durableHead?.leasedLsns).toEqual([leased]);
+  await world.stop();
+  await engine.restart();
+  const { timeline, upkeep } = engine.main;
+  expect(timeline.isNew).toBe(false);
+  for (const lsn of [over, lost, (leased + 8) as Lsn, timeline.initialLsn]) {
+    expect(() => upkeep.leaseLsn(lsn)).toThrow('can be read from');
+    expect(() => upkeep.retain(lsn)).toThrow('can be read from');
+  }
+  // It can be read before it is renewed, and for as long as it could be renewed.
+  await engine.do(() => checkAt(engine.main, model, leased));
+  upkeep.leaseLsn(timeline.gcCutoffLsn);
+  await world.pass(50_000);
+  await engine.do(() => checkAt(engine.main, model, leased));
+  expect(await engine.do(() => upkeep.collectGarbage())).toBe(0);
+  await world.pass(11_000);
+  expect(timeline.isRetained(leased)).toBe(false);
+  expect(() => upkeep.leaseLsn(leased)).toThrow('can be read from');
+  await engine.do(() => upkeep.collectGarbage());
+  await engine.settle();
+  expect(timeline.remote.durableHead?.leasedLsns).not.toContain(leased);
+});
+
 test('a branch sees what there was, also where the cutoff passes its LSN while it is being made', async () => {
   const engine = await PreparedEngine.create(1, { ...BUSY, historyBytes: 3000, openLayerBytes: 2 ** 40 });
   await engine.write(20);

@@ -66,6 +66,7 @@ async function recover(lsn: Lsn): Promise<RestoredServer> {
 /** With the rows of the system catalogs. */
 const dump = (of: StockPostgres): Promise<CanonicalDump> => canonicalDump(of, { withCatalogRows: true });
 
+/** Nothing may be prepared any more that keeps others from reading. */
 async function checkSound(of: StockPostgres): Promise<void> {
   const databases = await of.query<{ datname: string }>(
     "SELECT datname FROM pg_database WHERE datallowconn AND datname !~ '^template'",
@@ -114,7 +115,6 @@ test('a full backup of a busy server starts, is sound, and holds what PostgreSQL
     await using restored = await restore(main, lsn);
     await using recovered = await recover(lsn);
     expect(firstDifference(await dump(restored.server), await dump(recovered.server))).toBeUndefined();
-    await checkSound(restored.server);
     if (moment !== undefined) {
       const text = `SELECT count(*)::int AS n FROM under_way WHERE round = ${moment.roundUnderWay}`;
       expect(await restored.server.query(text)).toEqual([{ n: 0 }]);
@@ -124,9 +124,8 @@ test('a full backup of a busy server starts, is sound, and holds what PostgreSQL
     const ended = await endPrepared(restored.server);
     expect(await endPrepared(recovered.server)).toBe(ended);
     if (moment !== undefined) expect(ended).toBeGreaterThan(1);
-    const databases = { databases: ['postgres', 'corpus'] };
-    const after = await canonicalDump(restored.server, databases);
-    expect(firstDifference(after, await canonicalDump(recovered.server, databases))).toContain('amcheck');
+    expect(firstDifference(await dump(restored.server), await dump(recovered.server))).toBeUndefined();
+    await checkSound(restored.server);
     // What it writes from here on can be recovered by itself.
     await restored.server.query('CREATE TABLE afterwards AS SELECT generate_series(1, 1000) AS i');
     await restored.server.crash();
@@ -172,6 +171,7 @@ test('at the end of the log it holds what the server holds that wrote it', {
   const steps = stepsAhead(ours, theirs).filter(([name]) => !name.endsWith('.counter'));
   expect(steps.length).toBeGreaterThan(0);
   expect(steps.filter(([, ahead]) => !(ahead >= 0 && ahead <= 32 + 20))).toEqual([]);
+  await endPrepared(restored.server);
   await checkSound(restored.server);
 });
 

@@ -191,7 +191,7 @@ test.each<[string, string, string, unknown, number, RegExp]>([
     `${TS}/location_config`,
     { mode: 'Secondary', tenant_conf: {} },
     400,
-    /works alone/,
+    /not Secondary/,
   ],
   ['an unknown setting', 'PUT', '/v1/tenant/config', { tenant_id: T, no_such: 1 }, 400, /no_such/],
   ['a bad setting', 'PATCH', '/v1/tenant/config', { tenant_id: T, pitr_interval: 'x' }, 400, /pitr/],

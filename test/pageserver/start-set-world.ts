@@ -8,7 +8,7 @@ import type { RecordPosition } from '../../src/pageserver/layers/record-position
 import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { copyDirectory } from '../support/cluster-template.ts';
-import { layOutStartSet } from '../support/start-set-directory.ts';
+import { layOutStartSet, sourceOf } from '../support/start-set-directory.ts';
 import { type Setting, StockPostgres } from '../support/stock-postgres.ts';
 import { feedWal, MAIN, StorageWorld } from '../support/storage-world.ts';
 
@@ -120,7 +120,7 @@ export class StartWorld implements AsyncDisposable {
     settings: Readonly<Record<string, Setting>> = {},
   ): Promise<StockPostgres> {
     const directory = join(this.server.rootDirectory, `start-${++this.#starts}`);
-    await layOutStartSet(timeline, lsn, form, directory);
+    await layOutStartSet(sourceOf(timeline), lsn, form, directory);
     for (const name of ['pg_hba.conf', 'pg_ident.conf']) {
       await copyDirectory(join(this.server.dataDirectory, name), join(directory, name));
     }

@@ -17,10 +17,10 @@ async function indexPath({ bucketDirectory }: Side): Promise<string> {
 }
 
 /** Moves the cutoff to the last record, as if all before were too old. */
-async function forgetHistory({ active: { timeline } }: Side): Promise<void> {
+async function forgetHistory({ active: { timeline } }: Side, leasedLsns: readonly Lsn[] = []): Promise<void> {
   while (timeline.gcCutoffLsn < timeline.lastRecordLsn) {
     await nodeClock.yieldToOthers();
-    timeline.advanceGcCutoff(timeline.remote.visibleRemoteConsistentLsn);
+    timeline.advanceGcCutoff(timeline.remote.visibleRemoteConsistentLsn, leasedLsns);
   }
 }
 
@@ -162,37 +162,57 @@ test('leases: exact LSNs, longer and never shorter, and none is lost by a restar
   await victim.fill();
   const old = victim.active.timeline.lastRecordLsn;
   const { upkeep } = victim.active;
-  const first = upkeep.leaseLsn(old, { isRenewal: false });
+  const first = upkeep.leaseLsn(old);
   expect(first.validUntilMs).toBeGreaterThan(Date.now() + 50_000);
-  expect(upkeep.leaseLsn(old, { isRenewal: true, lengthMs: 1000 })).toEqual(first);
-  expect(upkeep.leaseLsn(old, { isRenewal: true, lengthMs: 120_000 }).validUntilMs).toBeGreaterThan(
-    first.validUntilMs,
-  );
+  expect(upkeep.leaseLsn(old, 1000)).toEqual(first);
+  expect(upkeep.leaseLsn(old, 120_000).validUntilMs).toBeGreaterThan(first.validUntilMs);
   await victim.fill();
-  await forgetHistory(victim);
+  await forgetHistory(victim, [old]);
   expect(await victim.markOf(1, old)).toBeGreaterThan(0);
   const between = (old + 8) as Lsn;
   expect(await errorOf(() => victim.markOf(1, between))).toMatchObject({ code: 'LSN_BELOW_CUTOFF' });
   const { lastRecordLsn } = victim.active.timeline;
-  expect(() => upkeep.leaseLsn(between, { isRenewal: true })).toThrowError(
-    expect.objectContaining({ code: 'LSN_BELOW_CUTOFF' }),
-  );
-  expect(() => upkeep.leaseLsn((lastRecordLsn + 8) as Lsn, { isRenewal: false })).toThrowError(
+  expect(() => upkeep.leaseLsn(between)).toThrowError(expect.objectContaining({ code: 'LSN_BELOW_CUTOFF' }));
+  expect(() => upkeep.leaseLsn((lastRecordLsn + 8) as Lsn)).toThrowError(
     expect.objectContaining({ code: 'LSN_NOT_REACHED' }),
   );
 
-  // Nobody has told the next life of it. Until the lease would be over, nothing is collected.
+  // The next life knows which LSNs below the cutoff were leased, and not until when: for the length of a lease nothing is
+  // collected, and these can be read and renewed.
   await victim.active.timeline.remote.waitForUploads(context.signal);
+  const { gcCutoffLsn } = victim.active.timeline;
   await made.restart();
   const next = victim.active;
   expect(await next.upkeep.collectGarbage()).toBe(0);
   expect(await next.upkeep.rewriteBottom()).toBe(false);
-  expect(await errorOf(() => victim.markOf(1, old))).toMatchObject({ code: 'LSN_BELOW_CUTOFF' });
-  expect(() => next.upkeep.leaseLsn(old, { isRenewal: false })).toThrowError(
-    expect.objectContaining({ code: 'LSN_BELOW_CUTOFF' }),
-  );
-  next.upkeep.leaseLsn(old, { isRenewal: true });
+  expect(next.timeline.gcCutoffLsn).toBe(gcCutoffLsn);
   expect(await victim.markOf(1, old)).toBeGreaterThan(0);
+  expect(next.upkeep.leaseLsn(old).validUntilMs).toBeGreaterThan(Date.now() + 50_000);
+  for (const lost of [between, (old - 8) as Lsn, (gcCutoffLsn - 8) as Lsn, next.timeline.initialLsn]) {
+    expect(await errorOf(() => victim.markOf(1, lost))).toMatchObject({ code: 'LSN_BELOW_CUTOFF' });
+    expect(() => next.upkeep.leaseLsn(lost)).toThrowError(
+      expect.objectContaining({ code: 'LSN_BELOW_CUTOFF' }),
+    );
+  }
+  next.upkeep.leaseLsn(gcCutoffLsn);
+});
+
+test('a lease of where a branch begins outlives the branch and a restart', async () => {
+  const settings = { historyBytes: 0, historyMs: 0, leaseMs: 60_000 };
+  await using made = await BadInputWorld.open({ settings });
+  const { victim } = made;
+  await victim.fill();
+  const point = victim.active.timeline.lastRecordLsn;
+  await victim.tenant.createBranch(BRANCH, VICTIM, point);
+  await victim.fill();
+  await forgetHistory(victim);
+  expect(victim.active.timeline.gcCutoffLsn).toBeGreaterThan(point);
+  victim.active.upkeep.leaseLsn(point);
+  await victim.tenant.deleteTimeline(BRANCH);
+  await victim.active.timeline.remote.waitForUploads(context.signal);
+  await made.restart();
+  victim.active.upkeep.leaseLsn(point);
+  expect(await victim.markOf(1, point)).toBeGreaterThan(0);
 });
 
 test('a batch that broke off by a bug is no reason to wait for ever', async () => {

@@ -21,12 +21,14 @@ export class AttachmentService {
         this.#begin(signal);
         return this.#raise(tenantId, nodeId, above ?? 0);
       },
-      adopt: async (tenantId, generation, signal) => {
+      adopt: async (tenantId, generation, _mode, signal) => {
         this.#begin(signal);
         const known = this.#tenants.get(tenantId)?.generation ?? 0;
         if (generation < known) throw generationTooLow(tenantId, generation, known);
         this.#tenants.set(tenantId, { generation, nodeId });
       },
+      changeMode: async (_tenantId, _generation, _mode, signal) => this.#begin(signal),
+      modeOf: () => 'AttachedSingle',
       reattachAll: async (signal) => {
         this.#begin(signal);
         const own = [...this.#tenants].filter(([, tenant]) => tenant.nodeId === nodeId);

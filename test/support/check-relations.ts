@@ -18,11 +18,12 @@ export interface RelationCheck {
   readonly problems: readonly string[];
 }
 
-/** What amcheck finds in all heaps and B-trees of a database: it creates the extension. */
+/** What amcheck finds in all heaps and B-trees of a database: it creates the extension. None may be locked for long. */
 export async function checkRelations(server: Connector, database: string): Promise<RelationCheck> {
   const client = await server.connect({ database });
   const problems: string[] = [];
   try {
+    await client.query("SET lock_timeout = '30s'");
     await client.query('CREATE EXTENSION IF NOT EXISTS amcheck');
     const heaps = (await client.query<{ oid: number; name: string }>(HEAPS)).rows;
     for (const { oid, name } of heaps) {

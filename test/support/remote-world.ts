@@ -37,8 +37,11 @@ export const HEAD: IndexHead = {
   diskConsistentLsn: START,
   previousRecordLsn: toLsn(START - 64),
   gcCutoffLsn: START,
+  leasedLsns: [],
   deletedAtMs: undefined,
   archivedAtMs: undefined,
+  isGcBlocked: false,
+  detachedFrom: undefined,
 };
 
 /** The `number`-th L0 layer, of 16 bytes of WAL. */

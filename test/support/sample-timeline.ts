@@ -29,8 +29,11 @@ export const SAMPLE_HEAD: IndexHead = {
   diskConsistentLsn: (240 * MEBIBYTE) as Lsn,
   previousRecordLsn: (240 * MEBIBYTE - 64) as Lsn,
   gcCutoffLsn: (112 * MEBIBYTE) as Lsn,
+  leasedLsns: [],
   deletedAtMs: undefined,
   archivedAtMs: undefined,
+  isGcBlocked: false,
+  detachedFrom: undefined,
 };
 
 const blockOf = (relation: number, block: number): Key =>

@@ -7,6 +7,7 @@ import { PAGE_SERVICE_BODY_BYTES_MAX, PageserverCommands } from '../../src/pages
 import { PageFrontDoor } from '../../src/pageserver/front-door/front-door.ts';
 import { PageServiceMetrics } from '../../src/pageserver/page-service/page-service-metrics.ts';
 import type { PageStorage } from '../../src/pageserver/storage.ts';
+import type { TimelineAccess } from '../../src/pageserver/timeline-access.ts';
 
 /** A page service, at a port of its own. */
 export interface ServedPages {
@@ -14,8 +15,17 @@ export interface ServedPages {
   readonly door: PageFrontDoor;
 }
 
-/** Puts the page service in front of a storage engine, without the rest of a pageserver: it copies nothing out. */
-export async function servePages(storage: PageStorage, logger: Logger = silentLogger): Promise<ServedPages> {
+/**
+ * Puts the page service in front of a storage engine, without the rest of a pageserver: it copies nothing out.
+ * @param access without it nobody waits for a tenant that is being attached
+ */
+export async function servePages(
+  storage: PageStorage,
+  logger: Logger = silentLogger,
+  access: TimelineAccess = {
+    timeline: async (tenantId, timelineId) => storage.tenant(tenantId).timeline(timelineId),
+  },
+): Promise<ServedPages> {
   const refuse = (): never => {
     throw new BadRequestError('NOT_SERVED', 'nothing is copied out here');
   };
@@ -25,7 +35,7 @@ export async function servePages(storage: PageStorage, logger: Logger = silentLo
     verifier: undefined,
     identity: undefined,
     handler: new PageserverCommands({
-      access: { timeline: async (tenantId, timelineId) => storage.tenant(tenantId).timeline(timelineId) },
+      access,
       streamBackup: refuse,
       streamStartSet: refuse,
       clock: nodeClock,

@@ -23,6 +23,36 @@ const context: ReadContext = { task: 'base-backup', signal: new AbortController(
 
 type Form = StartSetHeader['form'];
 
+/** Where a start set comes from, and then the pages that are not in it. */
+export interface StartSetSource {
+  stream(lsn: Lsn | undefined, form: Form): AsyncIterable<Uint8Array>;
+  /** undefined where there is no such segment at that LSN. */
+  slruSegment(
+    segment: Pick<StartSetSlruSegment, 'slru' | 'segment'>,
+    lsn: Lsn,
+  ): Promise<Uint8Array | undefined>;
+  /** One after another, from `block` on, as many as `pages` has. */
+  readPages(
+    fork: Pick<StartSetFork, 'relation' | 'contentFork'>,
+    block: number,
+    pages: readonly Page[],
+    lsn: Lsn,
+  ): Promise<void>;
+}
+
+/** From an engine in this process. */
+export const sourceOf = (active: ActiveTimeline): StartSetSource => ({
+  stream: (lsn, form) => streamStartSet(active, { lsn, form }, context),
+  slruSegment: ({ slru, segment }, lsn) => active.reads.slruSegment(slru, segment, lsn, context),
+  readPages: ({ relation, contentFork }, block, pages, lsn) =>
+    active.reads.pages(
+      pages.map((target, index) => {
+        return { key: relationBlockKey(relation, contentFork, block + index), lsn, target };
+      }),
+      context,
+    ),
+});
+
 /** All bytes of a start set. */
 export async function readStartSet(
   active: ActiveTimeline,
@@ -35,20 +65,20 @@ export async function readStartSet(
 }
 
 /**
- * Lays a start set out as a data directory, with every page filled in from the engine: what an agent would leave to the
+ * Lays a start set out as a data directory, with every page filled in from the same source: what an agent would leave to the
  * first read. `directory` must not exist.
  */
 export async function layOutStartSet(
-  active: ActiveTimeline,
+  source: StartSetSource,
   lsn: Lsn | undefined,
   form: Form,
   directory: string,
 ): Promise<StartSetHeader> {
-  const layout = new Layout(active, directory);
+  const layout = new Layout(source, directory);
   const decoder = new StartSetDecoder();
   await mkdir(directory, { mode: 0o700 });
   try {
-    for await (const chunk of streamStartSet(active, { lsn, form }, context)) {
+    for await (const chunk of source.stream(lsn, form)) {
       for (const item of decoder.push(chunk)) await layout.take(item);
     }
     decoder.finish();
@@ -60,14 +90,14 @@ export async function layOutStartSet(
 }
 
 class Layout {
-  readonly #active: ActiveTimeline;
+  readonly #source: StartSetSource;
   readonly #directory: string;
   readonly #segments: StartSetSlruSegment[] = [];
   #header: StartSetHeader | undefined;
   #file: FileHandle | undefined;
 
-  constructor(active: ActiveTimeline, directory: string) {
-    this.#active = active;
+  constructor(source: StartSetSource, directory: string) {
+    this.#source = source;
     this.#directory = directory;
   }
 
@@ -123,10 +153,9 @@ class Layout {
     return open(whole, 'wx', 0o600);
   }
 
-  async #fillSegment({ path, slru, segment }: StartSetSlruSegment): Promise<void> {
-    const { recordEndLsn } = this.header;
-    const content = await this.#active.reads.slruSegment(slru, segment, recordEndLsn, context);
-    await using file = await open(join(this.#directory, path), 'r+');
+  async #fillSegment(segment: StartSetSlruSegment): Promise<void> {
+    const content = await this.#source.slruSegment(segment, this.header.recordEndLsn);
+    await using file = await open(join(this.#directory, segment.path), 'r+');
     if (content !== undefined) await file.write(content, 0, content.length, 0);
   }
 
@@ -144,12 +173,7 @@ class Layout {
           { length: count },
           (_, index) => new Page(bytes.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)),
         );
-        await this.#active.reads.pages(
-          pages.map((target, index) => {
-            return { key: relationBlockKey(relation, contentFork, block + index), lsn: recordEndLsn, target };
-          }),
-          context,
-        );
+        await this.#source.readPages({ relation, contentFork }, block, pages, recordEndLsn);
         for (const [index, page] of pages.entries()) {
           if (hasDataChecksums && !isNewPage(page)) writePageChecksum(page, block + index);
         }

@@ -17,6 +17,12 @@ import { connect } from '../../src/libpq/client/connect.ts';
 import type { CopyStream } from '../../src/libpq/copy-stream.ts';
 import { type MadeWal, TEST_SEGMENT_BYTES, TEST_SYSTEM } from './safekeeper-wal.ts';
 
+interface PusherOptions extends TestConnectOptions {
+  readonly membership?: MembershipConfiguration;
+  /** Of the cluster whose WAL it is, if not that of made-up WAL. */
+  readonly systemIdentifier?: bigint;
+}
+
 export interface TestConnectOptions {
   readonly address: SocketAddress;
   readonly tenantId: TenantId;
@@ -46,24 +52,19 @@ export function connectToSafekeeper(options: TestConnectOptions): Promise<Client
 /** A proposer of one safekeeper, over real sockets, which does what a test tells it. */
 export class WalPusher {
   readonly client: ClientConnection;
-  readonly #options: TestConnectOptions & { readonly membership?: MembershipConfiguration };
+  readonly #options: PusherOptions;
   #stream: CopyStream | undefined;
   readonly #replies: AcceptorMessage[] = [];
   #isOver = false;
   #wake: () => void = () => undefined;
   #term = 0;
 
-  private constructor(
-    client: ClientConnection,
-    options: TestConnectOptions & { readonly membership?: MembershipConfiguration },
-  ) {
+  private constructor(client: ClientConnection, options: PusherOptions) {
     this.client = client;
     this.#options = options;
   }
 
-  static async start(
-    options: TestConnectOptions & { readonly membership?: MembershipConfiguration },
-  ): Promise<WalPusher> {
+  static async start(options: PusherOptions): Promise<WalPusher> {
     const pusher = new WalPusher(await connectToSafekeeper(options), options);
     const stream = await pusher.client.copyBoth(
       "START_WAL_PUSH (proto_version '3', allow_timeline_creation 'true')",
@@ -79,14 +80,14 @@ export class WalPusher {
       },
     );
     pusher.#stream = stream;
-    const { tenantId, timelineId, membership = NO_MEMBERSHIP } = options;
+    const { tenantId, timelineId, membership = NO_MEMBERSHIP, systemIdentifier = TEST_SYSTEM } = options;
     await pusher.#ask({
       kind: 'greeting',
       tenantId,
       timelineId,
       membership,
       pgVersion: 170_011,
-      systemIdentifier: TEST_SYSTEM,
+      systemIdentifier,
       segmentBytes: TEST_SEGMENT_BYTES,
     });
     return pusher;

@@ -2,10 +2,11 @@
 // page is wrong.
 import { parseArgs } from 'node:util';
 import { SeededRandom } from '../support/seeded-random.ts';
+import { runMigrations } from './migrations-round.ts';
 import { type PagesRoundResult, runPagesRound } from './pages-round.ts';
 import { runWalRound, type WalRoundResult } from './wal-round.ts';
 
-const USAGE = `npm run torture -- wal|pages [options]
+const USAGE = `npm run torture -- wal|pages|migrations [options]
 
   wal: three safekeepers, a proposer and a stock PostgreSQL with a load on it, each a process of its own, which are
   killed, stopped and started, in rounds of about a minute. At the end of each, the safekeepers' WAL is compared with
@@ -15,12 +16,15 @@ const USAGE = `npm run torture -- wal|pages [options]
   have asked for, or send garbage, while timelines are created, branched, detached, attached and deleted, in rounds of
   about a minute. Every page is compared with a model.
 
+  migrations: a tenant moves between two pageservers over one bucket, with WAL coming in, 12 clients that read and 5 that
+  never do; migrations are broken off, asked for several times at once, and interrupted by restarts.
+
   --minutes M          how long, 1 by default; the last round is brought to its end
   --seed N             which chaos (random)
   --verbose            print what is done, as it is
 
 The last line says how many transactions were acknowledged and lost, or how many pages were read, wrong, and how often
-something did not end in time or memory had no bound. The exit code is 1 if any was, or if something else went wrong.`;
+something did not end in time or memory had no bound; of migrations also how many there were, and the slowest. The exit code is 1 if any was, or if something else went wrong.`;
 
 const ROUND_CHAOS_MS = 60_000;
 /** Bounds the WAL of a round, all of which is kept, and compared. */
@@ -91,6 +95,45 @@ async function torturePages(minutes: number, seed: number, isVerbose: boolean): 
   return pages > 0 && wrong === 0 && stuck === 0;
 }
 
+async function tortureMigrations(minutes: number, seed: number, isVerbose: boolean): Promise<boolean> {
+  const random = new SeededRandom(seed);
+  const deadline = performance.now() + minutes * 60_000;
+  const totals = { migrations: 0, pages: 0, retries: 0, slowestMs: 0, stuck: 0, wrong: 0 };
+  console.log(`torture: seed ${seed}`);
+  try {
+    for (let round = 1; performance.now() < deadline && totals.stuck + totals.wrong === 0; round++) {
+      const result = await runMigrations({
+        seed: random.next(),
+        migrations: 1,
+        durationMs: Math.min(ROUND_CHAOS_MS, Math.max(1000, deadline - performance.now())),
+        hasChaos: true,
+        ...(isVerbose ? { onEvent: showEvent } : {}),
+      });
+      const { actions, pages, retries, slowestMs, stuck, wrong } = result;
+      console.log(
+        `round ${round}: ${[...actions].map(([name, count]) => `${name} ${count}×`).join(', ')}; ` +
+          `pages=${pages} slowest ${slowestMs.toFixed(0)} ms`,
+      );
+      for (const finding of [...wrong, ...stuck]) console.error(`  ${finding}`);
+      totals.migrations += [...actions.values()].reduce((sum, count) => sum + count, 0);
+      totals.pages += pages;
+      totals.retries += retries;
+      totals.slowestMs = Math.max(totals.slowestMs, slowestMs);
+      totals.stuck += stuck.length;
+      totals.wrong += wrong.length;
+    }
+  } catch (error) {
+    totals.stuck++;
+    console.error(`torture: failed: ${error instanceof Error ? error.stack : error}`);
+  }
+  const { migrations, pages, retries, slowestMs, stuck, wrong } = totals;
+  console.log(
+    `torture: migrations=${migrations} pages=${pages} retries=${retries} slowest_ms=${slowestMs.toFixed(0)} ` +
+      `stuck=${stuck} wrong=${wrong}`,
+  );
+  return pages > 0 && wrong === 0 && stuck === 0;
+}
+
 function reportPages(round: number, result: PagesRoundResult): void {
   const { pages, wrong, stuck, actions, slowestShutdownMs, baseBytes, peakRssBytes, leftBytes } = result;
   const inMebibytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`;
@@ -138,7 +181,11 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const PROGRAMS: Readonly<Record<string, typeof torture>> = { wal: torture, pages: torturePages };
+const PROGRAMS: Readonly<Record<string, typeof torture>> = {
+  wal: torture,
+  pages: torturePages,
+  migrations: tortureMigrations,
+};
 const program = positionals.length === 1 ? PROGRAMS[positionals[0] as string] : undefined;
 if (values.help || program === undefined) {
   console.log(USAGE);

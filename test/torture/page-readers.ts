@@ -19,7 +19,7 @@ const TIMEOUT_MS = 30_000;
 const sockets = nodeSockets((error) => {
   throw error;
 });
-const doors = { sockets, clock: nodeClock, random: nodeRandom };
+export const doors = { sockets, clock: nodeClock, random: nodeRandom };
 const ZEROS = new Uint8Array(8192);
 /** What one that does not read has unsent at most. */
 const UNSENT_BYTES_MAX: number = 256 * 1024;
@@ -82,10 +82,11 @@ async function attempt(
   }
 }
 
-async function checkOne(
-  { findings, random }: PageClientOptions,
+/** Asks for something that `random` picks, and compares it with the model. */
+export async function checkOne(
+  { findings, random }: Pick<PageClientOptions, 'findings' | 'random'>,
   client: PageClient,
-  timeline: PagedTimeline,
+  timeline: Pick<PagedTimeline, 'timelineId' | 'model'>,
 ): Promise<void> {
   const { model } = timeline;
   const lsn = pickLsn(timeline, random);
@@ -112,7 +113,7 @@ async function checkOne(
 
 async function checkPage(
   client: PageClient,
-  { model }: PagedTimeline,
+  { model }: Pick<PagedTimeline, 'model'>,
   lsn: Lsn,
   relation: number,
   block: number,
@@ -142,9 +143,9 @@ export async function neverRead(options: PageClientOptions): Promise<void> {
   }
 }
 
-async function fillPipe(
-  { random, signal }: PageClientOptions,
-  timeline: PagedTimeline,
+export async function fillPipe(
+  { random, signal }: Pick<PageClientOptions, 'random' | 'signal'>,
+  timeline: Pick<PagedTimeline, 'tenantId' | 'timelineId' | 'model'>,
   connection: ClientConnection,
 ): Promise<void> {
   const ended = Promise.withResolvers<void>();

@@ -173,5 +173,5 @@ export class PagedTimelines {
 }
 
 /** An LSN of a timeline's history. */
-export const pickLsn = ({ model }: PagedTimeline, random: SeededRandom): Lsn =>
+export const pickLsn = ({ model }: Pick<PagedTimeline, 'model'>, random: SeededRandom): Lsn =>
   model.pickLsn(random.fraction(), model.initialLsn);

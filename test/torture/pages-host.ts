@@ -1,5 +1,4 @@
 // A process of the torture of pages: a storage engine with small layers, and the page service in front of it.
-import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +13,7 @@ import { TimelineIntake } from '../../src/pageserver/timeline/timeline-intake.ts
 import { POSTGRES_17 } from '../../src/postgres/versions/version.ts';
 import { CLUSTER_DIRECTORIES, writeCluster } from '../engine/model-cluster.ts';
 import { serveCommands } from '../support/command-process.ts';
+import { timed } from '../support/processor-time.ts';
 import { type ServedPages, servePages } from '../support/serve-pages.ts';
 import { StorageWorld } from '../support/storage-world.ts';
 import type { PagesHostCommands, TimelinePlace } from './pages-host-messages.ts';
@@ -62,18 +62,6 @@ async function intakeOf(place: TimelinePlace): Promise<TimelineIntake> {
   const intake = await TimelineIntake.start(timeline);
   intakes.set(place.timelineId, intake);
   return intake;
-}
-
-/** How long it took, but for the time in which other processes had the processors that this thread waited for. */
-async function timed(action: () => Promise<unknown>): Promise<number> {
-  const startMs = performance.now() - starvedMs();
-  await action();
-  return performance.now() - starvedMs() - startMs;
-}
-
-/** How long this thread has been ready to run, and has not run (proc_pid_schedstat(5)). */
-function starvedMs(): number {
-  return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[1]) / 1e6;
 }
 
 async function stop(): Promise<void> {

@@ -24,6 +24,8 @@ export const STATE_WRITERS: Readonly<Record<string, string>> = {
     'A list that cannot be read gets a name under which it is never executed; its content stays.',
   'src/pageserver/remote/layer-transfer.ts':
     'A layer from the bucket is too large for one content in memory; it is synced under its temporary name before it gets its own.',
+  'src/pageserver/tenant/detach-ancestor-copy.ts':
+    'A layer is copied under its temporary name, too large for one content in memory, and synced before it gets its own.',
   'src/safekeeper/backup/restore.ts':
     'A segment that comes back from the bucket is too large for one content in memory; the control file says when it counts.',
   'src/safekeeper/timeline/timelines.ts':

@@ -3,17 +3,22 @@ import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '
 import { formatLsn } from '../../base/lsn.ts';
 import type { CreatedTimeline, DevTimelineArguments } from '../../dev/main.ts';
 import type { CliContext } from '../context.ts';
-import { parseAddress, parseCount, parseIdOption, readToken } from '../option-values.ts';
+import { parseAddress, parseCount, parseIdOption, parseNodeId, readToken } from '../option-values.ts';
 
 const MAJOR_DEFAULT = 17;
+const PORT_MAX = 0xffff;
+
+type Safekeepers = DevTimelineArguments['safekeepers'];
 
 interface CreateFlags {
   readonly pageserver: string;
-  readonly safekeepers: DevTimelineArguments['safekeepers'];
+  readonly safekeepers: Safekeepers;
   readonly tenant?: TenantId;
   readonly timeline?: TimelineId;
   readonly pgVersion: number;
   readonly authTokenPath?: string;
+  readonly safekeeperAuthTokenPath?: string;
+  readonly tlsCa?: string;
 }
 
 export function registerDevTimeline(dev: Command, context: CliContext): void {
@@ -21,7 +26,11 @@ export function registerDevTimeline(dev: Command, context: CliContext): void {
   timeline
     .command('create')
     .description('make a timeline of a new cluster, on a pageserver and on safekeepers')
-    .requiredOption('--pageserver <url>', 'of its HTTP API: http://127.0.0.1:9898', parseUrl)
+    .requiredOption(
+      '--pageserver <url>',
+      'of its HTTP API: http://127.0.0.1:9898; with https the safekeepers have to speak it too',
+      parseUrl,
+    )
     .requiredOption(
       '--safekeepers <id=host:pg-port/http-port,…>',
       'who is to keep its WAL',
@@ -33,6 +42,8 @@ export function registerDevTimeline(dev: Command, context: CliContext): void {
     )
     .option('--pg-version <major>', 'of PostgreSQL', parseCount, MAJOR_DEFAULT)
     .option('--auth-token-path <file>', 'a token, for services that ask for one')
+    .option('--safekeeper-auth-token-path <file>', 'another one, for the safekeepers')
+    .option('--tls-ca <file>', 'PEM: whom to believe of them (what Node.js believes)')
     .addHelpText(
       'after',
       '\nPrints the ids, and the LSN where its WAL goes on. May be repeated with the same ids. See docs/pageserver.md.',
@@ -41,7 +52,7 @@ export function registerDevTimeline(dev: Command, context: CliContext): void {
 }
 
 async function create(context: CliContext, flags: CreateFlags): Promise<void> {
-  const { tenant, timeline, authTokenPath } = flags;
+  const { tenant, timeline, authTokenPath, safekeeperAuthTokenPath = authTokenPath, tlsCa } = flags;
   const { createDevTimeline } = await import('../../dev/main.ts');
   const isTold = context.diagnostics.isTerminal && !context.isJson;
   if (isTold)
@@ -54,6 +65,10 @@ async function create(context: CliContext, flags: CreateFlags): Promise<void> {
       ...(tenant === undefined ? {} : { tenantId: tenant }),
       ...(timeline === undefined ? {} : { timelineId: timeline }),
       ...(authTokenPath === undefined ? {} : { token: () => readToken(context.files, authTokenPath) }),
+      ...(safekeeperAuthTokenPath === undefined
+        ? {}
+        : { safekeeperToken: () => readToken(context.files, safekeeperAuthTokenPath) }),
+      ...(tlsCa === undefined ? {} : { authoritiesPath: tlsCa }),
     },
     new AbortController().signal,
   );
@@ -68,22 +83,22 @@ async function report({ isJson, output }: CliContext, made: CreatedTimeline): Pr
 }
 
 function parseUrl(text: string): string {
-  if (!/^https?:\/\/[^/]+$/.test(text)) throw new InvalidArgumentError('Write http://HOST:PORT, or https.');
+  if (!/^https?:\/\/[^/?#@]+$/.test(text) || !URL.canParse(text)) {
+    throw new InvalidArgumentError('Write http://HOST:PORT, or https.');
+  }
   return text;
 }
 
-function parseSafekeepersWithHttp(text: string): DevTimelineArguments['safekeepers'] {
+function parseSafekeepersWithHttp(text: string): Safekeepers {
   return text.split(',').map((item) => {
     const match = /^([0-9]{1,10})=(.+)\/([0-9]{1,5})$/.exec(item);
     if (match === null) {
       throw new InvalidArgumentError('Write ID=HOST:PG-PORT/HTTP-PORT, several with commas between.');
     }
-    const [, id, address, httpPort] = match as unknown as [string, string, string, string];
+    const [, id, address, httpPortText] = match as unknown as [string, string, string, string];
     const { host, port } = parseAddress(address);
-    const urlHost = host.includes(':') ? `[${host}]` : host;
-    return {
-      address: { id: parseCount(id), host, pgPort: port },
-      httpUrl: `http://${urlHost}:${httpPort}`,
-    };
+    const httpPort = Number(httpPortText);
+    if (httpPort > PORT_MAX) throw new InvalidArgumentError(`There is no port ${httpPort}.`);
+    return { id: parseNodeId(id), host, pgPort: port, httpPort };
   });
 }

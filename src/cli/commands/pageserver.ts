@@ -1,6 +1,6 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BadRequestError } from '../../base/errors.ts';
-import type { SafekeeperAddress } from '../../contracts/membership.ts';
+import { checkMembership, type SafekeeperAddress } from '../../contracts/membership.ts';
 import type { ObjectLocation } from '../../io/object-location.ts';
 import type { PageserverOptions, PageserverService } from '../../pageserver/main.ts';
 import type { CliContext } from '../context.ts';
@@ -16,6 +16,9 @@ import {
 } from '../option-values.ts';
 
 type Address = PageserverOptions['listenPg'];
+
+/** More than any machine has. */
+const CACHE_BYTES_MAX = 1024 ** 4;
 
 interface PageserverFlags {
   readonly id: number;
@@ -67,8 +70,8 @@ export function registerPageserver(program: Command, context: CliContext): void 
       '--insecure-listen',
       'let in everybody on a network that is not this machine’s own, without tokens',
     )
-    .option('--page-cache-size <size>', 'memory for pages that were served (128MB)', parseSize)
-    .option('--block-cache-size <size>', 'memory for blocks of layer files (256MB)', parseSize)
+    .option('--page-cache-size <size>', 'memory for pages that were served (128MB)', parseCacheSize)
+    .option('--block-cache-size <size>', 'memory for blocks of layer files (256MB)', parseCacheSize)
     .option('--background-jobs <n>', 'compactions and the like at once (1)', parsePositive)
     .addOption(
       new Option('--io-engine <engine>', 'how layer files are read and written')
@@ -106,17 +109,18 @@ const inWords = ({ host, port }: Address): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 function toOptions(flags: PageserverFlags, version: string): PageserverOptions {
-  const { tlsCert, tlsKey, pgAuthPublicKeyPath, httpAuthPublicKeyPath, s3 } = flags;
+  const { tlsCert, tlsKey, pgAuthPublicKeyPath, httpAuthPublicKeyPath, s3, safekeepers = [] } = flags;
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw new BadRequestError('MISSING_ARGUMENT', '--tls-cert and --tls-key go together');
   }
+  checkMembership({ generation: 0, members: safekeepers, newMembers: undefined });
   return {
     nodeId: flags.id,
     directory: flags.dir,
     version,
     listenPg: flags.listenPg,
     listenHttp: flags.listenHttp,
-    safekeepers: flags.safekeepers ?? [],
+    safekeepers,
     filesEngine: flags.ioEngine,
     ...(pgAuthPublicKeyPath === undefined ? {} : { pgTokenKeysPath: pgAuthPublicKeyPath }),
     ...(httpAuthPublicKeyPath === undefined ? {} : { httpTokenKeysPath: httpAuthPublicKeyPath }),
@@ -133,4 +137,10 @@ function toOptions(flags: PageserverFlags, version: string): PageserverOptions {
     ...(flags.pgBin === undefined ? {} : { postgresBinDirectory: flags.pgBin }),
     allowsInsecureListen: flags.insecureListen === true,
   };
+}
+
+function parseCacheSize(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes > CACHE_BYTES_MAX) throw new InvalidArgumentError('The most is 1024GB.');
+  return bytes;
 }

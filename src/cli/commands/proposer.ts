@@ -15,8 +15,6 @@ import {
   readToken,
 } from '../option-values.ts';
 
-/** A token has some 200. */
-
 interface TimelineFlags {
   readonly tenant: TenantId;
   readonly timeline: TimelineId;

@@ -17,6 +17,9 @@ const HOST = /^([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?$/;
  */
 const TIMEOUTS = { requestTimeout: 0, headersTimeout: 60_000 };
 
+/** Requests that are under way when the server closes may take so long; then their connections are broken off. */
+const CLOSE_GRACE_MS = 1000;
+
 /** A server of HTTP or HTTPS that hands requests to one handler. */
 export class NodeHttpServer implements Listener {
   readonly #server: Server;
@@ -82,6 +85,10 @@ export class NodeHttpServer implements Listener {
       this.#server.on('close', resolve);
     });
     this.#server.close();
+    const tooLate = setTimeout(() => {
+      // Such as of clients that do not read, or send half a body.
+      for (const socket of this.#connections) socket.destroy();
+    }, CLOSE_GRACE_MS);
     if (this.#requestsUnderWay > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
@@ -90,6 +97,7 @@ export class NodeHttpServer implements Listener {
     // Those that have sent no request, or half of one, or have not finished their handshake.
     for (const socket of this.#connections) socket.destroySoon();
     await closed;
+    clearTimeout(tooLate);
   }
 
   async #answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {

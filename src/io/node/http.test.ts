@@ -72,3 +72,26 @@ test('what a handler throws is reported', async () => {
   expect((await http.request(new Request(`http://127.0.0.1:${port}/`))).status).toBe(500);
   expect(reported.at(-1)).toBe(bug);
 });
+
+test('a request that does not come to an end holds closing up for a moment only, and is told', async () => {
+  const before = reported.length;
+  const begun = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  const listener = await http.serve({
+    host: '127.0.0.1',
+    port: 0,
+    handler: async ({ signal }) => {
+      const given = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+      begun.resolve();
+      await given;
+      ended.resolve();
+      return new Response('too late');
+    },
+  });
+  const socket = connect(listener.address as { host: string; port: number });
+  socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await begun.promise;
+  socket.resume();
+  await Promise.all([once(socket, 'close'), listener.close(), ended.promise]);
+  expect(reported.slice(before)).toEqual([]);
+});

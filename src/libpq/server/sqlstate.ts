@@ -34,6 +34,11 @@ const SQLSTATE_BY_CODE: Readonly<Record<string, string>> = {
   READ_TIMEOUT: SQLSTATE_IDLE_SESSION_TIMEOUT,
 };
 
+/** What a stranger is told in place of an error's own text, which is for logs only: in Neon's words (postgres_backend). */
+const TEXT_BY_CODE: Readonly<Record<string, string>> = {
+  TOKEN_REFUSED: 'JWT authentication error',
+};
+
 /**
  * Ends the connection after it was reported, although nothing is wrong with the protocol. Neon's clients know these by
  * their SQLSTATE and text: "shutdown", "reconnect", "ending streaming".
@@ -92,6 +97,8 @@ export function toErrorFields(error: unknown, severity: 'ERROR' | 'FATAL'): Erro
 
 /** Only errors raised on purpose have texts for strangers. */
 function describeChain(error: VarveError): string {
+  const whole = TEXT_BY_CODE[error.code];
+  if (whole !== undefined) return whole;
   const texts: string[] = [];
   for (let at: unknown = error; at instanceof VarveError && texts.length < 10; at = at.cause)
     texts.push(at.message);

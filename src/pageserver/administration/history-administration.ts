@@ -32,7 +32,7 @@ export class StorageHistoryAdministration implements HistoryAdministration {
     const { kind, lsn } = await reads.lsnByTimestamp(toPostgresMicros(timeMs), context);
     if (!withLease) return { lsn, kind };
     const lengthMs = timeline.settings.timestampLeaseMs;
-    const { validUntilMs } = upkeep.leaseLsn(lsn, { isRenewal: false, lengthMs });
+    const { validUntilMs } = upkeep.leaseLsn(lsn, lengthMs);
     return { lsn, kind, valid_until: validUntilMs };
   }
 
@@ -54,7 +54,7 @@ export class StorageHistoryAdministration implements HistoryAdministration {
   async lease(key: ShardTimelineKey, lsn: Lsn): Promise<LsnLease> {
     const { upkeep } = await this.#access.timeline(key, never);
     try {
-      return { valid_until: upkeep.leaseLsn(lsn, { isRenewal: true }).validUntilMs };
+      return { valid_until: upkeep.leaseLsn(lsn).validUntilMs };
     } catch (error) {
       if (!(error instanceof VarveError) || error.code !== 'LSN_BELOW_CUTOFF') throw error;
       const reason = `invalid lsn lease request: ${error.reason}`;

@@ -1,5 +1,9 @@
 import { BadRequestError } from '../../base/errors.ts';
-import type { LocationConfig } from '../../contracts/pageserver-api-config.ts';
+import {
+  ATTACHED_MODES,
+  type AttachedMode,
+  type LocationConfig,
+} from '../../contracts/pageserver-api-config.ts';
 import { isWholeTenant, type TenantShardId } from '../../contracts/tenant-shard-id.ts';
 
 /**
@@ -16,13 +20,18 @@ export function checkLocation(shard: TenantShardId, location: LocationConfig): v
   if (!isWholeTenant(shard)) {
     throw new BadRequestError('SHARDING_NOT_SUPPORTED', 'this pageserver takes whole tenants only');
   }
-  if (mode !== 'AttachedSingle') {
-    throw new BadRequestError(
-      'MODE_NOT_SUPPORTED',
-      `this pageserver works alone: its tenants are AttachedSingle, and not ${mode}`,
-    );
-  }
+  attachedMode(location);
   if (secondary_conf !== null && secondary_conf !== undefined) {
     throw new BadRequestError('BAD_LOCATION', 'secondary_conf is for the mode Secondary only');
   }
+}
+
+/** @throws BadRequestError MODE_NOT_SUPPORTED */
+export function attachedMode({ mode }: LocationConfig): AttachedMode {
+  const found = ATTACHED_MODES.find((known) => known === mode);
+  if (found !== undefined) return found;
+  throw new BadRequestError(
+    'MODE_NOT_SUPPORTED',
+    `tenants of this pageserver are ${ATTACHED_MODES.join(', ')}, and not ${mode}`,
+  );
 }

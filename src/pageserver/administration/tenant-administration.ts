@@ -1,4 +1,4 @@
-import { VarveError } from '../../base/errors.ts';
+import { BadRequestError, VarveError } from '../../base/errors.ts';
 import type { TenantId, TimelineId } from '../../base/ids.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import type {
@@ -18,13 +18,15 @@ import type {
 import type { TenantConfig } from '../../contracts/tenant-config.ts';
 import { isWholeTenant, type TenantShardId, wholeTenant } from '../../contracts/tenant-shard-id.ts';
 import { Limiter } from '../../io/limiter.ts';
+import type { AttachOptions } from '../tenant/attached-tenants.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { TenantStatus } from '../tenant/tenant-slot.ts';
 import { computeTenantSize } from '../tenant-size.ts';
+import type { Timeline } from '../timeline/timeline.ts';
 import { waitForLsn } from '../timeline/timeline-reads.ts';
 import type { SetLocationOptions, TenantAdministration } from './administration.ts';
 import type { AdministrationExtensions } from './extensions.ts';
-import { checkLocation } from './location.ts';
+import { attachedMode, checkLocation } from './location.ts';
 import { type TenantAccess, timelineOf } from './tenant-access.ts';
 
 const never: AbortSignal = new AbortController().signal;
@@ -83,15 +85,20 @@ export class StorageTenantAdministration implements TenantAdministration {
       return null;
     }
     const generation = location.generation ?? known?.generation;
+    if (location.mode !== 'AttachedSingle' && generation === undefined) {
+      throw new BadRequestError('BAD_LOCATION', `to become ${location.mode} a tenant needs a generation`);
+    }
     await this.#attach(shard, {
       config: location.tenant_conf,
+      mode: attachedMode(location),
+      flushMs,
       ...(generation === undefined ? {} : { generation }),
     });
     return { shards: [{ shard_id: shard, node_id: this.#nodeId }] };
   }
 
   /** That it takes long until the tenant is active is no failure: it is attached. */
-  async #attach(shard: TenantShardId, options: { generation?: number; config: TenantConfig }): Promise<void> {
+  async #attach(shard: TenantShardId, options: AttachOptions): Promise<void> {
     try {
       await this.#access.storage.attach(shard.tenantId, options);
     } catch (error) {
@@ -174,25 +181,30 @@ export class StorageTenantAdministration implements TenantAdministration {
     const timelines = tenant?.timelines ?? [];
     let bytes = 0;
     for (const { timeline } of timelines) for (const layer of timeline.layers) bytes += layer.sizeBytes;
-    const { gcBlocking } = this.#extensions;
-    const blocked = timelines.filter(({ timeline }) => gcBlocking?.isBlocked(timeline) === true);
+    const gcBlocking = timelines.flatMap(({ timeline }) => this.#gcBlockingOf(timeline));
     return {
       id: wholeTenant(status.tenantId),
       state: stateOf(status),
       generation: status.generation,
       ...(tenant === undefined ? {} : { current_physical_size: bytes }),
       attachment_status: attachmentOf(status),
-      ...(blocked.length === 0
-        ? {}
-        : { gc_blocking: `by hand, of ${blocked.map(({ timeline }) => timeline.timelineId).join(', ')}` }),
+      ...(gcBlocking.length === 0 ? {} : { gc_blocking: gcBlocking.join('; ') }),
     };
+  }
+
+  /** Why no garbage of a timeline is collected. */
+  #gcBlockingOf(timeline: Timeline): string[] {
+    const reasons: string[] = [];
+    if (this.#extensions.gcBlocking?.isBlocked(timeline) === true) reasons.push('by hand');
+    if (timeline.isGettingBranches) reasons.push('until detaching it from its ancestor has been repeated');
+    return reasons.map((reason) => `${timeline.timelineId}: ${reason}`);
   }
 
   /** null: nobody knows how it will be. */
   #location(status: TenantStatus): LocationConfig | null {
     if (status.state === 'attaching' || status.state === 'stopping') return null;
     return {
-      mode: 'AttachedSingle',
+      mode: status.mode,
       generation: status.generation,
       secondary_conf: null,
       shard_number: 0,

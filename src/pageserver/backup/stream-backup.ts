@@ -4,9 +4,10 @@ import { tarEnd } from '../../base/tar/tar-writer.ts';
 import { throwIfCancelled } from '../../io/cancelled.ts';
 import { CONTROL_FILE_PATH } from '../../postgres/files/control-file.ts';
 import type { ReadContext } from '../layers/read-context.ts';
-import { beforeHeader, type ClusterAtLsn, readCluster } from '../start-set/cluster-at-lsn.ts';
+import { type ClusterAtLsn, readCluster } from '../start-set/cluster-at-lsn.ts';
 import type { ClusterFile } from '../start-set/cluster-file.ts';
 import { clusterDirectories, clusterFiles, slruFile } from '../start-set/cluster-files.ts';
+import { holdRecord } from '../start-set/hold-record.ts';
 import { startForks } from '../start-set/start-forks.ts';
 import type { ActiveTimeline } from '../tenant/active-timeline.ts';
 import { directoryEntry, fileEntry } from './archive-entries.ts';
@@ -46,19 +47,9 @@ async function* heldArchive(
   options: BackupOptions,
   context: ReadContext,
 ): AsyncGenerator<Uint8Array, void> {
-  const { timeline, reads, upkeep } = active;
   using holds = new DisposableStack();
-  const wanted =
-    options.lsn === undefined ? timeline.lastRecordLsn : beforeHeader(options.lsn, timeline.walSegmentBytes);
-  const hold = upkeep.retain(wanted);
-  holds.defer(() => hold.release());
-  const record = await reads.recordBefore(wanted, context);
-  if (record !== undefined) {
-    // It is as readable as what was wanted: no record ends between the two.
-    const recordHold = upkeep.retainBranchPoint(record.endLsn);
-    holds.defer(() => recordHold.release());
-  }
-  const cluster = await readCluster(active, record?.endLsn ?? wanted, 'primary', context);
+  const lsn = await holdRecord(active, options.lsn, holds, context);
+  const cluster = await readCluster(active, lsn, 'primary', context);
   checkPrevious(cluster, options.previousRecordLsn);
   for await (const piece of archiveOf(active, cluster, options, context)) {
     throwIfCancelled(context.signal);

@@ -198,7 +198,7 @@ function renewLease({ timeline, upkeep }: ActiveTimeline, lsn: Lsn): string | nu
   // Where the record begins that follows: what a server calls this LSN.
   const normalized = firstRecordPosition(lsn, timeline.walSegmentBytes) as Lsn;
   try {
-    return String(Math.floor(upkeep.leaseLsn(normalized, { isRenewal: true }).validUntilMs));
+    return String(Math.floor(upkeep.leaseLsn(normalized).validUntilMs));
   } catch (error) {
     if (error instanceof VarveError && error.code === 'LSN_BELOW_CUTOFF') return null;
     throw error;

@@ -1,6 +1,6 @@
 import { crc32c } from '../../base/crc32c.ts';
 import { CorruptionError, VarveError } from '../../base/errors.ts';
-import { formatLsn, readLsn, toLsn } from '../../base/lsn.ts';
+import { formatLsn, type Lsn, readLsn, toLsn } from '../../base/lsn.ts';
 import type { Files } from '../../io/files.ts';
 import { CONTROL_FILE_PATH, type ControlFile, decodeControlFile } from '../../postgres/files/control-file.ts';
 import { RELATION_MAP_FILE } from '../../postgres/files/relation-map-file.ts';
@@ -31,10 +31,14 @@ import {
   twoPhaseKey,
 } from '../keyspace/keys.ts';
 import { DATABASE_VALUE, encodeOrigin, encodeSize } from '../keyspace/stored-values.ts';
+import { hasEnded, withoutUnlogged } from './backup-leftovers.ts';
 import { type ImportTarget, isMissing, listOrNothing, readWholeFile } from './import-files.ts';
 import { findDatabases, findForks, importForks } from './import-forks.ts';
 import type { ImportedFork } from './read-forks.ts';
 
+const TWO_POW_32 = 0x1_0000_0000;
+/** Above all LSNs of pages. */
+const ALL_PAGES = Number.POSITIVE_INFINITY;
 const REPLORIGIN_CHECKPOINT = 'pg_logical/replorigin_checkpoint';
 /** REPLICATION_STATE_MAGIC (origin.c). */
 const REPLORIGIN_MAGIC = 0x1257dade;
@@ -47,6 +51,10 @@ const REPLORIGIN_ENTRY_BYTES = 16;
  * `checkPoint` of the control file that is returned. Free space maps, temporary relations and tablespaces are left out;
  * a cluster with tablespaces is refused.
  *
+ * Of a backup of a running server the values are those of `backupStartLsn`, or later ones, each for itself: only when all
+ * WAL of the backup has been ingested do they belong together. See docs/follow/import.md.
+ *
+ * @param backupStartLsn where the WAL of a backup begins; undefined for a cluster that was stopped
  * @throws VarveError 'precondition' for a cluster that was not stopped cleanly or has tablespaces; CorruptionError for
  * damaged files and, where the cluster has data checksums, pages; what the files door fails of
  */
@@ -55,17 +63,21 @@ export async function importCluster(
   directory: string,
   version: PostgresVersion,
   target: ImportTarget,
+  backupStartLsn?: Lsn,
 ): Promise<ControlFile> {
   const controlBytes = await readWholeFile(files, `${directory}/${CONTROL_FILE_PATH}`);
   const control = decodeControlFile(version, controlBytes);
-  checkImportable(control);
+  checkImportable(control, backupStartLsn);
   if ((await listOrNothing(files, `${directory}/pg_tblspc`)).length > 0) {
     refuse('CLUSTER_HAS_TABLESPACES', 'a cluster with tablespaces cannot be imported');
   }
   const databases = await findDatabases(files, directory, version);
-  const forks = await findForks(files, directory, version, databases);
-  await importForks(files, forks, control.dataChecksumVersion !== 0, target);
-  const slrus = await importSlruPages(files, directory, target);
+  const isBackup = backupStartLsn !== undefined;
+  const found = await findForks(files, directory, version, databases);
+  const forks = isBackup ? withoutUnlogged(found) : found;
+  const hasChecksums = control.dataChecksumVersion !== 0;
+  await importForks(files, forks, hasChecksums ? (backupStartLsn ?? ALL_PAGES) : undefined, target);
+  const slrus = await importSlruPages(files, directory, isBackup, target);
   const rest = [
     ...forkSizes(forks),
     ...(await readOrigins(files, directory)),
@@ -73,9 +85,9 @@ export async function importCluster(
       return { key: databaseKey(tablespace, database), value: DATABASE_VALUE };
     }),
     ...slrus,
-    ...(await readPrepared(files, directory, version, control)),
+    ...(await readPrepared(files, directory, version, control, isBackup)),
     { key: clusterKey(CLUSTER_CONTROL_FILE), value: controlBytes },
-    { key: clusterKey(CLUSTER_COUNTERS), value: initialState(control) },
+    { key: clusterKey(CLUSTER_COUNTERS), value: initialState(control, isBackup) },
   ];
   for (const { path, tablespace, database } of databases) {
     const map = `${directory}/${path}/${RELATION_MAP_FILE}`;
@@ -99,8 +111,15 @@ function refuse(code: string, reason: string): never {
   throw new VarveError('precondition', code, reason);
 }
 
-function checkImportable(control: ControlFile): void {
+function checkImportable(control: ControlFile, backupStartLsn: Lsn | undefined): void {
   const { state, checkPoint, checkPointCopy } = control;
+  if (backupStartLsn !== undefined) {
+    if (checkPointCopy.redo >= backupStartLsn) return;
+    refuse(
+      'CONTROL_FILE_TOO_OLD',
+      `the backup begins at ${formatLsn(backupStartLsn)}, and its control file knows of nothing behind ${formatLsn(checkPointCopy.redo)}`,
+    );
+  }
   if (state === 'shut down' && checkPointCopy.redo === checkPoint) return;
   refuse(
     'CLUSTER_NOT_SHUT_DOWN',
@@ -108,13 +127,18 @@ function checkImportable(control: ControlFile): void {
   );
 }
 
-/** Nothing runs when a server has stopped. */
-function initialState(control: ControlFile): Uint8Array {
+/**
+ * Nothing runs when a server has stopped. The control file of a backup may be of a later checkpoint than the one that the
+ * backup begins with: then it is before the backup's end, and no counter is less there.
+ */
+function initialState(control: ControlFile, isBackup: boolean): Uint8Array {
   const counters = createCounters(control);
+  const { oldestActiveXid } = control.checkPointCopy;
   const value = new Uint8Array(CLUSTER_STATE_BYTES);
   const state = {
     ...counters,
-    oldestRunningXid: counters.nextXid,
+    oldestRunningXid:
+      isBackup && oldestActiveXid !== 0 ? fullXidAt(counters.nextXid, oldestActiveXid) : counters.nextXid,
     lastOffsetsPage: -1,
     preparedOffsetsPage: -1,
   };
@@ -132,12 +156,15 @@ const forkSizes = (forks: readonly ImportedFork[]): ImportedValue[] =>
 async function importSlruPages(
   files: Files,
   directory: string,
+  isBackup: boolean,
   target: ImportTarget,
 ): Promise<ImportedValue[]> {
   const segments: ImportedValue[] = [];
   for (const name of SLRU_NAMES) {
     for (const segment of await listSegments(files, `${directory}/${SLRUS[name].directory}`)) {
-      const content = await readWholeFile(files, segment.path);
+      const file = await readWholeFile(files, segment.path);
+      // A server that runs may have been about to make the file longer.
+      const content = isBackup ? file.subarray(0, file.length - (file.length % BLOCK_BYTES)) : file;
       const pages = slruSegmentPages(segment.path, content.length);
       if (pages === 0) continue;
       await importSegment(name, segment.number, content, target);
@@ -174,6 +201,7 @@ async function readPrepared(
   directory: string,
   version: PostgresVersion,
   control: ControlFile,
+  isBackup: boolean,
 ): Promise<ImportedValue[]> {
   const values: ImportedValue[] = [];
   for (const name of await listOrNothing(files, `${directory}/${TWO_PHASE_DIRECTORY}`)) {
@@ -184,6 +212,8 @@ async function readPrepared(
     if (!Number.isSafeInteger(fullXid) || fullXid < 0) {
       throw new CorruptionError('BAD_TWO_PHASE_FILE', 'there can be no such transaction', { file: path });
     }
+    // ProcessTwoPhaseBuffer: a file goes after its transaction has ended, and may be seen in between.
+    if (isBackup && (await hasEnded(files, directory, fullXid % TWO_POW_32))) continue;
     values.push({
       key: twoPhaseKey(fullXid),
       value: decodeTwoPhaseFile(await readWholeFile(files, path), path),

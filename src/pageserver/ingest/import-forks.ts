@@ -7,7 +7,7 @@ import {
 } from '../../postgres/files/relation-file-name.ts';
 import type { RelationLocator } from '../../postgres/files/relation-locator.ts';
 import { computePageChecksum } from '../../postgres/page/checksum.ts';
-import { isNewPage, PAGE_CHECKSUM, type Page } from '../../postgres/page/page.ts';
+import { getPageLsn, isNewPage, PAGE_CHECKSUM, type Page } from '../../postgres/page/page.ts';
 import type { PostgresVersion } from '../../postgres/versions/version.ts';
 import { BLOCK_BYTES, FORK_FREE_SPACE_MAP } from '../../postgres/wal/record-header.ts';
 import { compareKeys } from '../keyspace/key.ts';
@@ -100,24 +100,31 @@ async function measureFork(
   return paths.length === 0 ? undefined : { blocks, paths };
 }
 
-/** Puts all pages of forks, which are in the order of their keys. */
+/**
+ * Puts all pages of forks, which are in the order of their keys.
+ * @param checkedBelowLsn pages with an LSN below have their checksum verified; undefined where there are no checksums
+ */
 export async function importForks(
   files: Files,
   forks: readonly ImportedFork[],
-  hasChecksums: boolean,
+  checkedBelowLsn: number | undefined,
   target: ImportTarget,
 ): Promise<void> {
   for await (const { fork, path, block, count, pages } of readForks(files, forks)) {
     for (let index = 0; index < count; index++) {
       const page = pages[index] as Page;
-      if (hasChecksums) checkPage(page, block + index, path);
+      if (checkedBelowLsn !== undefined) checkPage(page, block + index, path, checkedBelowLsn);
       await target.put(relationBlockKey(fork.relation, fork.fork, block + index), page.bytes);
     }
   }
 }
 
-function checkPage(page: Page, block: number, file: string): void {
-  if (isNewPage(page)) return;
+/**
+ * Pages that have changed since a backup began may have been read while they were written. Their first record since then
+ * has all of them (basebackup.c, verify_page_checksum).
+ */
+function checkPage(page: Page, block: number, file: string, belowLsn: number): void {
+  if (isNewPage(page) || getPageLsn(page) >= belowLsn) return;
   if (page.view.getUint16(PAGE_CHECKSUM, true) === computePageChecksum(page, block)) return;
   throw new CorruptionError('BAD_PAGE_CHECKSUM', `the checksum of block ${block} is wrong`, { file });
 }

@@ -17,6 +17,8 @@ export class FoundValues {
   count = 0;
   /** The last one needs no older value: there is nothing more to look for. */
   isComplete = false;
+  /** The search has ended at images above its floor that have no value of the key: it did not exist then. */
+  isAbsent = false;
   readonly bytes: Uint8Array[] = new Array<Uint8Array>(INITIAL).fill(NO_ROOM);
   /** Over the memory of `bytes` of the same index. */
   readonly views: DataView[] = new Array<DataView>(INITIAL).fill(NO_VIEW);
@@ -32,6 +34,7 @@ export class FoundValues {
   clear(): void {
     this.#letGo(0);
     this.isComplete = false;
+    this.isAbsent = false;
     if (this.bytes.length > INITIAL) {
       this.bytes.length = INITIAL;
       this.views.length = INITIAL;

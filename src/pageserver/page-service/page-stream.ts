@@ -1,5 +1,6 @@
 import { checkRequest } from '../../contracts/page-messages.ts';
 import type { CopyEnd, CopyReceiver, CopyStream } from '../../libpq/copy-stream.ts';
+import { ProtocolError } from '../../postgres/wire/wire-error.ts';
 import { Executor, type ExecutorOptions } from './executor.ts';
 import { FoldingQueue } from './folding-queue.ts';
 import { TimelineGoneError } from './timeline-handle.ts';
@@ -64,8 +65,17 @@ export class PageStream implements CopyReceiver {
       this.#isDone = true;
       this.#turn();
     } else {
+      if (end.kind === 'failed' && end.error instanceof ProtocolError) this.#noteViolation(end.error);
       this.#end(undefined);
     }
+  }
+
+  /** The connection ends of it, and who ends it knows of no timeline. */
+  #noteViolation({ code, message }: ProtocolError): void {
+    this.#options.logger.warn('A stream of pages was ended: the client keeps to no protocol', {
+      code,
+      error: message,
+    });
   }
 
   readonly #onTurn = (): void => {

@@ -11,7 +11,8 @@ const next: NextLayer<StoredLayer> = { layer: undefined, lsnStart: 0 };
 /**
  * Collects into `found` what is needed to know a key's content as of `lsn` (inclusive): the newest value first, down to
  * one that needs no older one, or to `floorLsn`, from which on (exclusive) values are wanted. Goes from the layers in
- * memory through those in files into the ancestors. Nothing found: the key did not exist then.
+ * memory through those in files into the ancestors. Nothing found: the key did not exist then, or nothing has come to it
+ * since `floorLsn` and it is not `found.isAbsent`.
  *
  * Returns false where a block is not in memory. It is noted in `pins`: load them and call again.
  */
@@ -83,8 +84,12 @@ function searchFiles(
     const { lsnStart } = next;
     const start = lsnStart > floorLsn + 1 ? lsnStart : floorLsn + 1;
     if (!layer.search(key, start, end, pins, found, context)) return LACKING;
+    if (found.isComplete) return DONE;
     // What an image layer has no value for did not exist; older layers do not matter.
-    if (found.isComplete || layer.kind === 'image') return DONE;
+    if (layer.kind === 'image') {
+      found.isAbsent = lsnStart > floorLsn;
+      return DONE;
+    }
     end = lsnStart;
   }
   return DONE;

@@ -68,7 +68,8 @@ export class ForkSizes {
       this.#probe.forgetLacking();
       return SIZE_LACKING;
     }
-    if (found.count === 0 && floorLsn !== NO_FLOOR) {
+    // Images have no value of a fork that was dropped: what was known of it holds no longer.
+    if (found.count === 0 && floorLsn !== NO_FLOOR && !found.isAbsent) {
       this.#lsnTo[stem] = lsn;
       return this.#blocks[stem] as number;
     }

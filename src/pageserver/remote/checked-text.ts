@@ -11,6 +11,8 @@ export interface TextFormat {
   /** The first word of the text. */
   readonly name: string;
   readonly version: number;
+  /** Of those that are read, too. */
+  readonly olderVersions?: readonly number[];
   /** Code of the error where a text is damaged. */
   readonly errorCode: string;
   /** With the first line. */
@@ -26,6 +28,7 @@ export const firstLine = ({ name, version }: TextFormat, crc: number, lengthByte
   new TextEncoder().encode(`${name} ${version} ${crc.toString(16).padStart(8, '0')} ${lengthBytes}\n`);
 
 export interface TextFrame {
+  readonly version: number;
   /** Offset of what follows the first line. */
   readonly start: number;
   /** What its CRC must be. */
@@ -46,7 +49,8 @@ export function decodeFrame(format: TextFormat, bytes: Uint8Array, file: string)
   const match = FIRST_LINE.exec(line);
   if (match === null || match[1] !== format.name)
     throw damaged(`this does not begin as a ${format.name} does`);
-  if (Number(match[2]) !== format.version) {
+  const version = Number(match[2]);
+  if (version !== format.version && format.olderVersions?.includes(version) !== true) {
     throw new VarveError(
       'precondition',
       'UNKNOWN_FORMAT_VERSION',
@@ -58,7 +62,7 @@ export function decodeFrame(format: TextFormat, bytes: Uint8Array, file: string)
   if (bytes.length - start !== Number(match[4])) {
     throw damaged(`${bytes.length - start} bytes follow the first line, ${match[4]} should`);
   }
-  return { start, crc: Number.parseInt(match[3] as string, 16) };
+  return { version, start, crc: Number.parseInt(match[3] as string, 16) };
 }
 
 /** A small value as a text, in one piece. */

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import { AssertionError, CorruptionError, VarveError } from '../../base/errors.ts';
 import { parseTenantId, type TenantId } from '../../base/ids.ts';
+import { ATTACHED_MODES, type AttachedMode } from '../../contracts/pageserver-api-config.ts';
 import { throwIfCancelled } from '../../io/cancelled.ts';
 import type { Files } from '../../io/files.ts';
 import { replaceFile } from '../../io/replace-file.ts';
+import { mayUpload } from './attached-mode.ts';
 import { decodeCheckedJson, encodeCheckedJson, type TextFormat } from './checked-text.ts';
 import { GENERATION_MAX, isGeneration } from './generation.ts';
 import { type GenerationClaim, type GenerationSource, generationTooLow } from './generation-source.ts';
@@ -12,7 +14,8 @@ export const GENERATIONS_FILE_NAME = 'generations';
 
 const FORMAT: TextFormat = {
   name: 'varve-generations',
-  version: 1,
+  version: 2,
+  olderVersions: [1],
   errorCode: 'BAD_GENERATIONS_FILE',
   bytesMax: 64 * 1024 * 1024,
 };
@@ -23,6 +26,8 @@ const schema = z.strictObject({
       tenantId: z.string().transform((text) => parseTenantId(text)),
       generation: z.number().int().min(1).max(GENERATION_MAX),
       isAttached: z.boolean(),
+      /** Version 1 knows but one. */
+      mode: z.enum(ATTACHED_MODES).default('AttachedSingle'),
     }),
   ),
 });
@@ -31,6 +36,7 @@ interface Attachment {
   /** The highest that was ever given. It stays when the tenant is detached. */
   readonly generation: number;
   readonly isAttached: boolean;
+  readonly mode: AttachedMode;
 }
 
 /**
@@ -68,21 +74,31 @@ export class FileGenerationSource implements GenerationSource {
     });
   }
 
-  adopt(tenantId: TenantId, generation: number, signal: AbortSignal): Promise<void> {
+  adopt(tenantId: TenantId, generation: number, mode: AttachedMode, signal: AbortSignal): Promise<void> {
     return this.#inOrder(signal, async () => {
       const known = this.#attachments.get(tenantId)?.generation ?? 0;
       if (generation < known || !isGeneration(generation))
         throw generationTooLow(tenantId, generation, known);
-      this.#attachments.set(tenantId, { generation, isAttached: true });
+      this.#attachments.set(tenantId, { generation, isAttached: true, mode });
       await this.#write();
     });
   }
 
+  changeMode(tenantId: TenantId, generation: number, mode: AttachedMode, signal: AbortSignal): Promise<void> {
+    return this.adopt(tenantId, generation, mode, signal);
+  }
+
+  modeOf(tenantId: TenantId): AttachedMode {
+    return this.#attachments.get(tenantId)?.mode ?? 'AttachedSingle';
+  }
+
+  /** A stale tenant keeps its generation: the next one may be that of another node, and nothing is stored in this one. */
   reattachAll(signal: AbortSignal): Promise<ReadonlyMap<TenantId, number>> {
     return this.#inOrder(signal, async () => {
       const attached = new Map<TenantId, number>();
-      for (const [tenantId, { isAttached }] of this.#attachments) {
-        if (isAttached) attached.set(tenantId, this.#raise(tenantId, 0));
+      for (const [tenantId, { isAttached, generation, mode }] of this.#attachments) {
+        if (!isAttached) continue;
+        attached.set(tenantId, mayUpload(mode) ? this.#raise(tenantId, 0, mode) : generation);
       }
       if (attached.size > 0) await this.#write();
       return attached;
@@ -106,15 +122,16 @@ export class FileGenerationSource implements GenerationSource {
     throwIfCancelled(signal);
     return claims.filter(({ tenantId, generation }) => {
       const attachment = this.#attachments.get(tenantId);
-      return attachment?.isAttached === true && attachment.generation === generation;
+      if (attachment?.isAttached !== true || !mayUpload(attachment.mode)) return false;
+      return attachment.generation === generation;
     });
   }
 
   /** A generation that is given counts, even if writing it fails: it may be on the disk all the same. */
-  #raise(tenantId: TenantId, above: number): number {
+  #raise(tenantId: TenantId, above: number, mode: AttachedMode = 'AttachedSingle'): number {
     const generation = Math.max(this.#attachments.get(tenantId)?.generation ?? 0, above) + 1;
     if (generation > GENERATION_MAX) throw new AssertionError('a tenant has used up its generations');
-    this.#attachments.set(tenantId, { generation, isAttached: true });
+    this.#attachments.set(tenantId, { generation, isAttached: true, mode });
     return generation;
   }
 
@@ -154,12 +171,12 @@ function decodeGenerations(content: Uint8Array | undefined, directory: string): 
   const attachments = new Map<TenantId, Attachment>();
   if (content === undefined) return attachments;
   const path = `${directory}/${GENERATIONS_FILE_NAME}`;
-  for (const { tenantId, generation, isAttached } of decodeCheckedJson(FORMAT, schema, content, path)
+  for (const { tenantId, generation, isAttached, mode } of decodeCheckedJson(FORMAT, schema, content, path)
     .tenants) {
     if (attachments.has(tenantId)) {
       throw new CorruptionError(FORMAT.errorCode, `tenant ${tenantId} is named twice`, { file: path });
     }
-    attachments.set(tenantId, { generation, isAttached });
+    attachments.set(tenantId, { generation, isAttached, mode });
   }
   return attachments;
 }

@@ -1,5 +1,6 @@
 import { BadRequestError } from '../../base/errors.ts';
 import type { TenantId } from '../../base/ids.ts';
+import type { AttachedMode } from '../../contracts/pageserver-api-config.ts';
 
 /** Somebody believes to be attached to a tenant, in this generation. */
 export interface GenerationClaim {
@@ -25,9 +26,19 @@ export interface GenerationSource {
    * generations itself, it remembers that one.
    * @throws VarveError ‘bad-request’ / GENERATION_TOO_LOW where the tenant is known to have had a higher one
    */
-  adopt(tenantId: TenantId, generation: number, signal: AbortSignal): Promise<void>;
-  /** After a start: all tenants that are attached to this node, each in a new generation. */
+  adopt(tenantId: TenantId, generation: number, mode: AttachedMode, signal: AbortSignal): Promise<void>;
+  /**
+   * The control plane has changed how a tenant is attached to this node, in the generation that it has: where the node keeps
+   * that itself, it remembers it.
+   */
+  changeMode(tenantId: TenantId, generation: number, mode: AttachedMode, signal: AbortSignal): Promise<void>;
+  /**
+   * After a start: all tenants that are attached to this node, each in a new generation, but for those that `modeOf` says
+   * are AttachedStale, which may be in the one that they had.
+   */
   reattachAll(signal: AbortSignal): Promise<ReadonlyMap<TenantId, number>>;
+  /** How a tenant is attached that `reattachAll` has given. */
+  modeOf(tenantId: TenantId): AttachedMode;
   /** The tenant is not on this node any more. It may be gone already. */
   detach(tenantId: TenantId, signal: AbortSignal): Promise<void>;
   /** Those of the claims that were true at some moment within this call: nobody had attached anew. */

@@ -9,7 +9,7 @@ import type { IndexLayer } from './timeline-index.ts';
 const PIECE_BYTES: number = 256 * 1024;
 
 /** A local layer file as the body of an object, read anew at each try. */
-export function layerBody(files: Files, path: string, sizeBytes: number): ObjectBody {
+export function layerBody(files: Files, path: string, sizeBytes: number): Exclude<ObjectBody, Uint8Array> {
   return { sizeBytes, pieces: () => pieces(files, path, sizeBytes) };
 }
 

@@ -2,16 +2,18 @@ import { VarveError } from '../../base/errors.ts';
 import { Gate } from '../../base/gate.ts';
 import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 import { TaskSet } from '../../base/task-set.ts';
+import type { AttachedMode } from '../../contracts/pageserver-api-config.ts';
 import { cancelledError, throwIfCancelled } from '../../io/cancelled.ts';
 import type { Clock } from '../../io/clock.ts';
 import { withDeadline } from '../../io/deadline.ts';
 import type { Files } from '../../io/files.ts';
 import type { Limiter } from '../../io/limiter.ts';
-import type { ObjectStore } from '../../io/objects.ts';
+import type { ObjectBody, ObjectStore } from '../../io/objects.ts';
 import type { Random } from '../../io/random.ts';
 import { pause, RetryDelay } from '../../io/retry-delay.ts';
 import type { Logger } from '../../observe/log.ts';
 import type { LayerDescription } from '../layers/layer-description.ts';
+import { mayRemove, mayUpload, tenantStale } from './attached-mode.ts';
 import type { DeletionQueue } from './deletion-queue.ts';
 import type { GenerationValidator } from './generation-validator.ts';
 import { downloadLayer, layerBody } from './layer-transfer.ts';
@@ -53,6 +55,8 @@ export interface RemoteStart extends TimelineIndex {
 }
 
 interface Waiter {
+  /** It waits for what is put nowhere while the tenant is stale. */
+  readonly needsUploads: boolean;
   readonly isDone: () => boolean;
   readonly settle: (error?: VarveError) => void;
 }
@@ -79,6 +83,12 @@ export class RemoteTimeline {
   #visibleLsn: Lsn;
   #isValidating = false;
   #isStale = false;
+  #mode: AttachedMode = 'AttachedSingle';
+  /** Uploads that go on when they may. */
+  readonly #parked = new Set<() => void>();
+  /** Names of objects that no index names any more, and that are not removed before the mode allows it. */
+  readonly #heldNames = new Set<string>();
+  #isIndexHeld = false;
   /** Called when `visibleRemoteConsistentLsn` has risen. Must be quick and not throw. */
   onValidated: () => void = () => undefined;
 
@@ -96,8 +106,11 @@ export class RemoteTimeline {
     this.#olderIndexes = [...start.olderGenerations, start.generation].filter(
       (older): older is number => older !== 'new' && older < generation,
     );
-    // What was durable before this attachment began needs no validation: later ones begin with it too, or with more.
-    this.#visibleLsn = isDurable ? start.head.diskConsistentLsn : INVALID_LSN;
+    // What was durable before this attachment began needs no validation: later ones begin with it too, or with more. What
+    // this attachment itself has put before the timeline was loaded anew may not have been validated yet.
+    const isOwn = start.generation === generation;
+    this.#visibleLsn = isDurable && !isOwn ? start.head.diskConsistentLsn : INVALID_LSN;
+    if (isOwn) this.#tasks.run(() => this.#validate());
   }
 
   /** All WAL below is in layers that a durable index names; nobody has yet checked that this node is still the one. */
@@ -108,6 +121,28 @@ export class RemoteTimeline {
   /** As above, and the generation was current after that index was put: what safekeepers may be told. Never goes back. */
   get visibleRemoteConsistentLsn(): Lsn {
     return this.#visibleLsn;
+  }
+
+  /**
+   * How the tenant is attached. Where nothing may be uploaded, all that is scheduled stays so, but for what is under way in
+   * that moment; where nothing may be removed, it is when that changes, or never.
+   */
+  get mode(): AttachedMode {
+    return this.#mode;
+  }
+
+  set mode(mode: AttachedMode) {
+    this.#mode = mode;
+    if (this.#ending.signal.aborted) return;
+    if (mayRemove(mode)) this.#removeNames([...this.#heldNames]);
+    if (!mayUpload(mode)) {
+      for (const { needsUploads, settle } of this.#waiters) if (needsUploads) settle(this.#staleError());
+      return;
+    }
+    for (const wake of this.#parked) wake();
+    this.#proceed();
+    // What was put last has perhaps not been validated.
+    if (!this.#isValidating && this.#plan.durableVersion > 0) this.#tasks.run(() => this.#validate());
   }
 
   /** Another node has taken over: nothing that this one puts will be read by anybody else. */
@@ -151,7 +186,8 @@ export class RemoteTimeline {
   scheduleLayerUpload(layer: LayerDescription, path: string): void {
     this.#refuseClosed();
     const indexLayer = toIndexLayer(layer);
-    if (this.#doors.deletions.isPending(layerKey(this.#name, indexLayer))) {
+    const isHeld = this.#heldNames.has(layerObjectName(indexLayer.name, indexLayer.generation));
+    if (isHeld || this.#doors.deletions.isPending(layerKey(this.#name, indexLayer))) {
       throw new VarveError('conflict', 'LAYER_EXISTS', 'an object of this name is about to be removed', {
         file: indexLayer.name,
       });
@@ -171,6 +207,20 @@ export class RemoteTimeline {
     this.#proceed();
   }
 
+  /**
+   * Puts no index until `releaseIndex`, while layers are uploaded: nobody else is to know of a timeline before it is whole.
+   */
+  holdIndex(): void {
+    this.#isIndexHeld = true;
+  }
+
+  /** @throws VarveError ‘cancelled’ after `shutdown` */
+  releaseIndex(): void {
+    this.#refuseClosed();
+    this.#isIndexHeld = false;
+    this.#proceed();
+  }
+
   /** Whether the local file of this layer is still needed for its upload. */
   isUploading(name: string): boolean {
     return this.#plan.isUploading(name);
@@ -183,16 +233,21 @@ export class RemoteTimeline {
 
   /**
    * Resolves when all that has been scheduled so far is durable in the store.
-   * @throws VarveError ‘cancelled’ when the signal is given or `shutdown` is called first
+   * @throws VarveError ‘cancelled’ when the signal is given or `shutdown` is called first; ‘unavailable’ / TENANT_STALE
    */
   waitForUploads(signal: AbortSignal): Promise<void> {
     const version = this.#plan.scheduledVersion;
     // Layers that no change names so far are waited for too: they are uploaded in the order of their scheduling.
     const layers = this.#plan.uploadingNames();
-    return this.#wait(() => {
-      while (layers.length > 0 && !this.#plan.isUploading(layers[layers.length - 1] as string)) layers.pop();
-      return layers.length === 0 && this.#plan.durableVersion >= version;
-    }, signal);
+    return this.#wait(
+      () => {
+        while (layers.length > 0 && !this.#plan.isUploading(layers[layers.length - 1] as string))
+          layers.pop();
+        return layers.length === 0 && this.#plan.durableVersion >= version;
+      },
+      signal,
+      true,
+    );
   }
 
   /** Resolves when `isBehind` says no. @throws VarveError ‘cancelled’, as waitForUploads */
@@ -221,6 +276,7 @@ export class RemoteTimeline {
       this.#doors.metrics.layersWaiting.subtract(this.#plan.waitingLayers);
       this.#ending.abort();
       for (const { settle } of this.#waiters) settle(cancelledError(this.#ending.signal));
+      for (const wake of this.#parked) wake();
     }
     await this.#tasks.settled();
     await this.#gate.close();
@@ -236,23 +292,19 @@ export class RemoteTimeline {
       const begun = upload;
       this.#tasks.run(() => this.#upload(begun));
     }
-    const index = this.#plan.beginIndexPut();
+    const index = this.#isIndexHeld ? undefined : this.#plan.beginIndexPut();
     if (index !== undefined) this.#tasks.run(() => this.#putIndex(index));
     for (const waiter of this.#waiters) if (waiter.isDone()) waiter.settle();
   }
 
   async #upload({ layer, path }: PlannedUpload): Promise<void> {
-    const { files, clock, objects, uploads, metrics } = this.#doors;
+    const { files, uploads, metrics } = this.#doors;
     const { signal } = this.#ending;
     const body = layerBody(files, path, layer.sizeBytes);
     const key = layerKey(this.#name, layer);
     const isDone = await this.#untilItWorks('layer', key, metrics.layerUploadErrors, () =>
       // A permit is held for one try, never while it waits for the next.
-      uploads.run(signal, () =>
-        withDeadline(clock, putLimitMs(layer.sizeBytes), signal, (limited) =>
-          objects.put(key, body, { signal: limited }),
-        ),
-      ),
+      uploads.run(signal, () => this.#put(key, body, signal)),
     );
     // After `shutdown` nothing is scheduled or counted any more, whatever has come to the store.
     if (!isDone || signal.aborted) return;
@@ -264,7 +316,7 @@ export class RemoteTimeline {
   }
 
   async #putIndex(index: PlannedIndex): Promise<void> {
-    const { objects, clock, metrics } = this.#doors;
+    const { clock, metrics } = this.#doors;
     const { signal } = this.#ending;
     const key = indexKey(this.#name, this.generation);
     const pieces = await encodeTimelineIndex(index.head, index.layers, this.generation, () =>
@@ -273,9 +325,7 @@ export class RemoteTimeline {
     const sizeBytes = pieces.reduce((sum, piece) => sum + piece.length, 0);
     const body = { sizeBytes, pieces: () => eachOf(pieces) };
     const isDone = await this.#untilItWorks('index', key, metrics.indexUploadErrors, () =>
-      withDeadline(clock, putLimitMs(sizeBytes), signal, (limited) =>
-        objects.put(key, body, { signal: limited }),
-      ),
+      this.#put(key, body, signal),
     );
     if (!isDone || signal.aborted) return;
     metrics.indexUploads.increment();
@@ -288,7 +338,39 @@ export class RemoteTimeline {
     const names = gone.map(({ name, generation }) => layerObjectName(name, generation));
     for (const generation of this.#olderIndexes) names.push(indexObjectName(generation));
     this.#olderIndexes = [];
+    for (const name of names) this.#heldNames.add(name);
+    if (mayRemove(this.#mode)) this.#removeNames(names);
+  }
+
+  #removeNames(names: readonly string[]): void {
     if (names.length > 0) this.#doors.deletions.enqueue(this.#name, this.generation, names);
+    for (const name of names) this.#heldNames.delete(name);
+  }
+
+  #staleError(): VarveError {
+    return tenantStale(this.#name.tenantId);
+  }
+
+  /** Whether it was tried: not, where nothing may be uploaded. */
+  async #put(key: string, body: Exclude<ObjectBody, Uint8Array>, signal: AbortSignal): Promise<boolean> {
+    if (!mayUpload(this.#mode)) return false;
+    const { clock, objects } = this.#doors;
+    await withDeadline(clock, putLimitMs(body.sizeBytes), signal, (limited) =>
+      objects.put(key, body, { signal: limited }),
+    );
+    return true;
+  }
+
+  async #whenItMayUpload(): Promise<void> {
+    while (!mayUpload(this.#mode) && !this.#ending.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#parked.delete(wake);
+          resolve();
+        };
+        this.#parked.add(wake);
+      });
+    }
   }
 
   /** Asks whether this node was still the one after the index was put, until no newer one has been put meanwhile. */
@@ -300,7 +382,10 @@ export class RemoteTimeline {
       for (let version = -1; version !== this.#plan.durableVersion; ) {
         version = this.#plan.durableVersion;
         const lsn = this.projectedRemoteConsistentLsn;
-        if (await validator.isCurrent(claim, this.#ending.signal)) {
+        const isCurrent = await validator.isCurrent(claim, this.#ending.signal);
+        // Nobody listens to this node any more, whatever the generation source thinks.
+        if (!mayUpload(this.#mode)) return;
+        if (isCurrent) {
           if (lsn > this.#visibleLsn) {
             this.#visibleLsn = lsn;
             this.onValidated();
@@ -324,15 +409,17 @@ export class RemoteTimeline {
     what: string,
     key: string,
     errors: { increment(): void },
-    action: () => Promise<void>,
+    action: () => Promise<boolean>,
   ): Promise<boolean> {
     const { clock, random, logger } = this.#doors;
     const { signal } = this.#ending;
     const retry = new RetryDelay(RETRY_TIMING, random);
     for (;;) {
+      await this.#whenItMayUpload();
+      if (signal.aborted) return false;
       try {
-        await action();
-        return true;
+        if (await action()) return true;
+        continue;
       } catch (error) {
         if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
         if (signal.aborted) return false;
@@ -344,13 +431,15 @@ export class RemoteTimeline {
     }
   }
 
-  async #wait(isDone: () => boolean, signal: AbortSignal): Promise<void> {
+  async #wait(isDone: () => boolean, signal: AbortSignal, needsUploads = false): Promise<void> {
     if (isDone()) return;
     this.#refuseClosed();
     throwIfCancelled(signal);
+    if (needsUploads && !mayUpload(this.#mode)) throw this.#staleError();
     await new Promise<void>((resolve, reject) => {
       const onAbort = (): void => waiter.settle(cancelledError(signal));
       const waiter: Waiter = {
+        needsUploads,
         isDone,
         settle: (error) => {
           this.#waiters.delete(waiter);

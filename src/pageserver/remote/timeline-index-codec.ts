@@ -31,7 +31,8 @@ const LINE_FEED = 10;
 
 const FORMAT: TextFormat = {
   name: 'varve-timeline-index',
-  version: 1,
+  version: 2,
+  olderVersions: [1],
   errorCode: 'BAD_TIMELINE_INDEX',
   bytesMax: TIMELINE_INDEX_BYTES_MAX,
 };
@@ -59,10 +60,25 @@ const headSchema = z.strictObject({
   diskConsistentLsn: lsnSchema,
   previousRecordLsn: lsnSchema,
   gcCutoffLsn: lsnSchema,
+  leasedLsns: z.array(lsnSchema),
   deletedAtMs: countSchema.nullable(),
   archivedAtMs: countSchema.nullable(),
+  isGcBlocked: z.boolean(),
+  detachedFrom: z
+    .strictObject({
+      timelineId: timelineIdSchema,
+      lsn: lsnSchema,
+      branches: z.array(timelineIdSchema),
+      isComplete: z.boolean(),
+    })
+    .nullable(),
   layerCount: countSchema,
 });
+
+/** Version 1 knows nothing of leases, of blocked collections, and of timelines that have lost their ancestor. */
+const headSchemaOfVersion1 = headSchema
+  .omit({ leasedLsns: true, isGcBlocked: true, detachedFrom: true })
+  .transform((head) => ({ ...head, leasedLsns: [], isGcBlocked: false, detachedFrom: null }));
 
 /** Lets others run: the clock door's. */
 export type YieldToOthers = () => Promise<void>;
@@ -103,7 +119,7 @@ export async function encodeTimelineIndex(
 }
 
 function encodeHead(head: IndexHead, layerCount: number, generation: number): string {
-  const { ancestor } = head;
+  const { ancestor, detachedFrom } = head;
   const fields = {
     tenantId: head.tenantId,
     timelineId: head.timelineId,
@@ -124,8 +140,11 @@ function encodeHead(head: IndexHead, layerCount: number, generation: number): st
     diskConsistentLsn: lsnText(head.diskConsistentLsn),
     previousRecordLsn: lsnText(head.previousRecordLsn),
     gcCutoffLsn: lsnText(head.gcCutoffLsn),
+    leasedLsns: head.leasedLsns.map(lsnText),
     deletedAtMs: head.deletedAtMs ?? null,
     archivedAtMs: head.archivedAtMs ?? null,
+    isGcBlocked: head.isGcBlocked,
+    detachedFrom: detachedFrom === undefined ? null : { ...detachedFrom, lsn: lsnText(detachedFrom.lsn) },
     layerCount,
   };
   return `${JSON.stringify(fields)}\n`;
@@ -150,13 +169,15 @@ export async function decodeTimelineIndex(
   await checkCrc(bytes, frame.start, frame.crc, file, yieldToOthers);
   const headEnd = bytes.indexOf(LINE_FEED, frame.start);
   if (headEnd < 0) throw damaged('it has no line of fields', file);
-  const fields = decodeJson(FORMAT, headSchema, bytes.subarray(frame.start, headEnd), file);
+  const schema = frame.version === 1 ? headSchemaOfVersion1 : headSchema;
+  const fields = decodeJson(FORMAT, schema, bytes.subarray(frame.start, headEnd), file);
   const { generation, layerCount, ...rest } = fields;
   const head: IndexHead = {
     ...rest,
     ancestor: rest.ancestor ?? undefined,
     deletedAtMs: rest.deletedAtMs ?? undefined,
     archivedAtMs: rest.archivedAtMs ?? undefined,
+    detachedFrom: rest.detachedFrom ?? undefined,
   };
   const fault = findHeadFault(head);
   if (fault !== undefined) throw damaged(fault, file);

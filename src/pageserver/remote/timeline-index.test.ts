@@ -12,7 +12,8 @@ import { indexKey, indexPrefix, layerKey, parseObjectName, timelinePrefix } from
 import { type IndexHead, type IndexLayer, toIndexLayer, toLayerDescription } from './timeline-index.ts';
 import { decodeTimelineIndex, encodeTimelineIndex } from './timeline-index-codec.ts';
 
-const GOLDEN = new URL('../../../test/golden/timeline-index-1.txt', import.meta.url);
+const golden = (version: number): Buffer =>
+  readFileSync(new URL(`../../../test/golden/timeline-index-${version}.txt`, import.meta.url));
 
 const BRANCH: IndexHead = {
   ...HEAD,
@@ -23,8 +24,24 @@ const BRANCH: IndexHead = {
   },
   diskConsistentLsn: toLsn(START + 0x1_0000_0000),
   previousRecordLsn: toLsn(START + 0xffff_0000),
+  leasedLsns: [toLsn(START - 64), toLsn(START - 8)],
   deletedAtMs: 1_760_000_000_123,
   archivedAtMs: 1_750_000_000_000,
+  isGcBlocked: true,
+};
+/** What becomes of it without its ancestor. */
+const DETACHED: IndexHead = {
+  ...BRANCH,
+  ancestor: undefined,
+  deletedAtMs: undefined,
+  archivedAtMs: undefined,
+  isGcBlocked: false,
+  detachedFrom: {
+    timelineId: parseTimelineId('00112233445566778899aabbccddeeff'),
+    lsn: START,
+    branches: [parseTimelineId('0123456789abcdef0123456789abcdef')],
+    isComplete: false,
+  },
 };
 const LAYERS: readonly IndexLayer[] = [
   named(delta(0, 3, 1_000_000)),
@@ -68,14 +85,19 @@ async function changed(from: string | RegExp, to: string): Promise<Uint8Array> {
   const body = Buffer.from(text.slice(text.indexOf('\n') + 1).replace(from, to));
   expect(body.toString()).not.toBe(text.slice(text.indexOf('\n') + 1));
   const crc = crc32c(body).toString(16).padStart(8, '0');
-  return Buffer.concat([Buffer.from(`varve-timeline-index 1 ${crc} ${body.length}\n`), body]);
+  return Buffer.concat([Buffer.from(`varve-timeline-index 2 ${crc} ${body.length}\n`), body]);
 }
 
-test('IX-08: an index is what the stored example of version 1 says', async () => {
-  const golden = readFileSync(GOLDEN);
-  expect(Buffer.from(await encode(BRANCH, LAYERS)).toString()).toBe(golden.toString());
-  const { head, layers, generation } = await decode(golden);
+test('IX-08: an index is what the stored example of its version says, and the example of version 1 is read', async () => {
+  expect(Buffer.from(await encode(BRANCH, LAYERS)).toString()).toBe(golden(2).toString());
+  const { head, layers, generation } = await decode(golden(2));
   expect(head).toEqual(BRANCH);
+  expect((await decode(golden(1))).head).toEqual({ ...BRANCH, leasedLsns: [], isGcBlocked: false });
+  const detached = readFileSync(
+    new URL('../../../test/golden/timeline-index-2-detached.txt', import.meta.url),
+  );
+  expect(Buffer.from(await encode(DETACHED, LAYERS)).toString()).toBe(detached.toString());
+  expect((await decode(detached)).head).toEqual(DETACHED);
   expect([...layers.values()]).toEqual(LAYERS);
   expect(generation).toBe(7);
 });
@@ -141,6 +163,10 @@ test('what an index says is checked, with a right CRC too', async () => {
     ['"walSegmentBytes":16777216', '"walSegmentBytes":16777215'],
     ['"layerCount":3', '"layerCount":4'],
     ['"gcCutoffLsn":"0/16B5A50"', '"gcCutoffLsn":"2/0"'],
+    ['"leasedLsns":["0/16B5A10","0/16B5A48"],', ''],
+    ['"0/16B5A10","0/16B5A48"', '"0/16B5A10","0/16B5A50"'],
+    ['"0/16B5A10","0/16B5A48"', '"0/16B5A48","0/16B5A48"'],
+    ['"0/16B5A10","0/16B5A48"', '"0/16B5A48","0/16B5A10"'],
     ['"gcCutoffLsn":"0/16B5A50"', '"gcCutoffLsn":"200000/0"'],
     ['"timelineId":"00112233445566778899aabbccddeeff"', `"timelineId":"${TIMELINE}"`],
     [/\["[^\n]*\n/, 'null\n'],
@@ -161,7 +187,7 @@ test('what an index says is checked, with a right CRC too', async () => {
   const other = Buffer.from(
     Buffer.from(await encode(BRANCH, LAYERS))
       .toString()
-      .replace('-index 1 ', '-index 2 '),
+      .replace('-index 2 ', '-index 3 '),
   );
   expect(await refusal(other)).toMatchObject({ kind: 'precondition', code: 'UNKNOWN_FORMAT_VERSION' });
 });

@@ -23,6 +23,17 @@ export interface Ancestor {
   readonly recordStartLsn: Lsn;
 }
 
+/** The ancestor that a timeline once had, whose layers it has been given. */
+export interface DetachedFrom {
+  readonly timelineId: TimelineId;
+  /** Where the timeline had left it. */
+  readonly lsn: Lsn;
+  /** Other branches of that ancestor, which began at or below `lsn`: they are to be branches of this timeline. */
+  readonly branches: readonly TimelineId[];
+  /** They are. Until then all history is kept. */
+  readonly isComplete: boolean;
+}
+
 /** What there is to know of a timeline beside its layers. It says which WAL need not be read again. */
 export interface IndexHead extends TimelineName {
   /** PostgreSQL's major version, such as 17. */
@@ -39,9 +50,14 @@ export interface IndexHead extends TimelineName {
   readonly previousRecordLsn: Lsn;
   /** Pages below may have been removed. */
   readonly gcCutoffLsn: Lsn;
+  /** Below the cutoff, these can be read all the same, since somebody has a lease of them. Ascending, none of them twice. */
+  readonly leasedLsns: readonly Lsn[];
   /** Somebody wants it gone. Milliseconds since 1970-01-01 UTC. */
   readonly deletedAtMs: number | undefined;
   readonly archivedAtMs: number | undefined;
+  /** Somebody wants all history to be kept. */
+  readonly isGcBlocked: boolean;
+  readonly detachedFrom: DetachedFrom | undefined;
 }
 
 /** The truth about a timeline: what is not in it does not count. */
@@ -53,10 +69,20 @@ export interface TimelineIndex {
 
 /** Why this cannot be the head of an index; undefined where it can. */
 export function findHeadFault(head: IndexHead): string | undefined {
-  const { diskConsistentLsn, initialLsn, gcCutoffLsn, previousRecordLsn, ancestor } = head;
+  const { diskConsistentLsn, initialLsn, gcCutoffLsn, previousRecordLsn, ancestor, leasedLsns } = head;
   if (initialLsn > diskConsistentLsn) return 'the initial LSN is above the disk-consistent LSN';
   if (gcCutoffLsn > diskConsistentLsn) return 'the GC cutoff is above the disk-consistent LSN';
   if (previousRecordLsn > diskConsistentLsn) return 'the previous record is above the disk-consistent LSN';
+  if (leasedLsns.some((lsn) => lsn >= gcCutoffLsn)) return 'a leased LSN is not below the GC cutoff';
+  if (leasedLsns.some((lsn, index) => index > 0 && lsn <= (leasedLsns[index - 1] as Lsn)))
+    return 'the leased LSNs do not ascend';
+  const { detachedFrom } = head;
+  if (detachedFrom !== undefined) {
+    if (ancestor !== undefined) return 'the timeline has an ancestor, and was detached from one';
+    if (detachedFrom.timelineId === head.timelineId) return 'the timeline was detached from itself';
+    if (detachedFrom.lsn > diskConsistentLsn)
+      return 'the timeline was detached above its disk-consistent LSN';
+  }
   if (ancestor === undefined) return undefined;
   if (ancestor.timelineId === head.timelineId) return 'the timeline is its own ancestor';
   if (ancestor.lsn > diskConsistentLsn) return 'the branch point is above the disk-consistent LSN';

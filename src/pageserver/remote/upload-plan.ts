@@ -1,15 +1,37 @@
 import { AssertionError, VarveError } from '../../base/errors.ts';
+import type { TimelineId } from '../../base/ids.ts';
 import type { Lsn } from '../../base/lsn.ts';
-import { assertIndexHead, type IndexHead, type IndexLayer, type TimelineIndex } from './timeline-index.ts';
+import {
+  assertIndexHead,
+  type DetachedFrom,
+  type IndexHead,
+  type IndexLayer,
+  type TimelineIndex,
+} from './timeline-index.ts';
+
+/** The timeline has no ancestor any more: what it saw of it is in layers of its own. */
+export interface Detaching extends DetachedFrom {
+  readonly initialLsn: Lsn;
+  /** May be lower than it was: the ancestor's history is the timeline's own. */
+  readonly gcCutoffLsn: Lsn;
+}
 
 /** What is to change in the index. What is not said stays. */
 export interface IndexChange {
   readonly diskConsistentLsn?: Lsn;
   readonly previousRecordLsn?: Lsn;
   readonly gcCutoffLsn?: Lsn;
+  /** All of them. */
+  readonly leasedLsns?: readonly Lsn[];
   readonly deletedAtMs?: number;
   /** null: not archived any more. */
   readonly archivedAtMs?: number | null;
+  readonly isGcBlocked?: boolean;
+  readonly detaching?: Detaching;
+  /** The branches that are to be its own after a detaching are. */
+  readonly hasItsBranches?: true;
+  /** The timeline that has all of the ancestor that this one sees, and is the ancestor in its place from now on. */
+  readonly ancestorId?: TimelineId;
   /** Names of layers whose upload has been scheduled. */
   readonly layersAdded?: readonly string[];
   /** Names of layers that the index has, or whose upload has been scheduled. */
@@ -247,7 +269,7 @@ export class UploadPlan {
   }
 
   #changedHead(change: IndexChange): IndexHead {
-    const before = this.#intendedHead;
+    const before = changedDescent(this.#intendedHead, change);
     const archivedAtMs =
       change.archivedAtMs === null ? undefined : (change.archivedAtMs ?? before.archivedAtMs);
     const head: IndexHead = {
@@ -255,8 +277,10 @@ export class UploadPlan {
       diskConsistentLsn: change.diskConsistentLsn ?? before.diskConsistentLsn,
       previousRecordLsn: change.previousRecordLsn ?? before.previousRecordLsn,
       gcCutoffLsn: change.gcCutoffLsn ?? before.gcCutoffLsn,
+      leasedLsns: change.leasedLsns ?? before.leasedLsns,
       deletedAtMs: change.deletedAtMs,
       archivedAtMs,
+      isGcBlocked: change.isGcBlocked ?? before.isGcBlocked,
     };
     const goesBack =
       head.diskConsistentLsn < before.diskConsistentLsn ||
@@ -306,4 +330,23 @@ export class UploadPlan {
     this.#readyHead = head;
     this.#readyVersion = version;
   }
+}
+
+/** @throws AssertionError where the timeline has no ancestor, or was not detached */
+function changedDescent(head: IndexHead, { detaching, hasItsBranches, ancestorId }: IndexChange): IndexHead {
+  const { ancestor, detachedFrom } = head;
+  if (detaching !== undefined) {
+    if (ancestor === undefined) throw new AssertionError('a timeline is detached that has no ancestor');
+    const { initialLsn, gcCutoffLsn, ...from } = detaching;
+    const leasedLsns = head.leasedLsns.filter((lsn) => lsn < gcCutoffLsn);
+    return { ...head, ancestor: undefined, initialLsn, gcCutoffLsn, leasedLsns, detachedFrom: from };
+  }
+  if (hasItsBranches !== undefined) {
+    if (detachedFrom === undefined)
+      throw new AssertionError('a timeline gets branches, and was not detached');
+    return { ...head, detachedFrom: { ...detachedFrom, isComplete: true } };
+  }
+  if (ancestorId === undefined) return head;
+  if (ancestor === undefined) throw new AssertionError('a timeline without an ancestor gets another one');
+  return { ...head, ancestor: { ...ancestor, timelineId: ancestorId } };
 }

@@ -4,6 +4,7 @@ import type { ReadContext } from '../layers/read-context.ts';
 import type { ActiveTimeline } from '../tenant/active-timeline.ts';
 import { type ClusterAtLsn, readCluster, type StartForm } from './cluster-at-lsn.ts';
 import { clusterDirectories, clusterFiles, slruFile } from './cluster-files.ts';
+import { holdRecord } from './hold-record.ts';
 import { startForks } from './start-forks.ts';
 
 /** Directories are gathered up to so many. */
@@ -17,18 +18,20 @@ export interface StartSetOptions {
 
 /**
  * What a stock server starts from at an LSN, as bytes (docs/formats/start-set.md): first what is small, whole, so that
- * the server can start; then the list of relations. While a chunk waits to be sent nothing is held of the timeline.
+ * the server can start; then the list of relations. While a chunk waits to be sent nothing is held of the timeline but the
+ * promise that the LSN stays readable.
  *
  * Equal for equal arguments, as long as the history can be read.
- * @throws before the first chunk as readCluster; later what reading fails of, and LSN_BELOW_CUTOFF where the LSN is
- * collected meanwhile
+ * @throws before the first chunk as holdRecord, readCluster; later what reading fails of
  */
 export async function* streamStartSet(
   active: ActiveTimeline,
   options: StartSetOptions,
   context: ReadContext,
 ): AsyncGenerator<Uint8Array, void> {
-  const cluster = await readCluster(active, options.lsn, options.form, context);
+  using holds = new DisposableStack();
+  const lsn = await holdRecord(active, options.lsn, holds, context);
+  const cluster = await readCluster(active, lsn, options.form, context);
   const { reads } = active;
   const encoder = new StartSetEncoder();
   encodeHeader(encoder, active, cluster);

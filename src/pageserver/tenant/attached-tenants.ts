@@ -1,11 +1,13 @@
-import { VarveError } from '../../base/errors.ts';
+import { BadRequestError, VarveError } from '../../base/errors.ts';
 import { Gate } from '../../base/gate.ts';
 import type { TenantId } from '../../base/ids.ts';
+import type { AttachedMode } from '../../contracts/pageserver-api-config.ts';
 import type { TenantConfig } from '../../contracts/tenant-config.ts';
 import { throwIfCancelled } from '../../io/cancelled.ts';
 import { Limiter } from '../../io/limiter.ts';
 import type { ObjectStore } from '../../io/objects.ts';
 import { pause, RetryDelay } from '../../io/retry-delay.ts';
+import { mayRemove, mayUpload, refuseUnlessRemoving } from '../remote/attached-mode.ts';
 import type { DeletionQueue } from '../remote/deletion-queue.ts';
 import { type GenerationSource, generationTooLow } from '../remote/generation-source.ts';
 import type { GenerationValidator } from '../remote/generation-validator.ts';
@@ -20,11 +22,19 @@ import { TENANT_DELETED } from './tenant-timelines.ts';
 
 /** How long those who come to a tenant that is being attached wait for it, if they do not say. */
 const ACTIVE_WAIT_MS = 30_000;
+/** So long what has been taken in may take to come to the store before a tenant is loaded anew. */
+const RELOAD_FLUSH_MS = 5000;
+/** So often it is looked whether a tenant that is being attached or detached is so no more. */
+const BUSY_PAUSE_MS = 50;
 const LOAD_RETRY_TIMING = { minMs: 100, maxMs: 10_000 };
 
 export interface AttachOptions {
   /** What the control plane says; without it the generation source gives a new one. */
   readonly generation?: number;
+  /** AttachedSingle, if not given. */
+  readonly mode?: AttachedMode;
+  /** For so long at most it is waited, before the tenant becomes stale, until what has been taken in is in the store. */
+  readonly flushMs?: number;
   /** What is set for the tenant from now on, in place of what was. */
   readonly config?: TenantConfig;
 }
@@ -64,8 +74,12 @@ export class AttachedTenants {
     this.#doors = doors;
     this.#options = options;
     this.#loads = new Limiter(options.loadsMax);
-    const slots = [...attached].map(([tenantId, generation]) => new TenantSlot(tenantId, generation));
+    const { generations } = doors;
+    const slots = [...attached].map(
+      ([tenantId, generation]) => new TenantSlot(tenantId, generation, generations.modeOf(tenantId)),
+    );
     for (const slot of slots) {
+      slot.isSpent = !mayUpload(slot.mode);
       this.#slots.set(slot.tenantId, slot);
       this.#load(slot);
     }
@@ -103,7 +117,8 @@ export class AttachedTenants {
   }
 
   /** @throws as PageStorage.attach */
-  async attach(tenantId: TenantId, { generation, config }: AttachOptions = {}): Promise<Tenant> {
+  async attach(tenantId: TenantId, options: AttachOptions = {}): Promise<Tenant> {
+    const { generation, config, mode = 'AttachedSingle', flushMs = 0 } = options;
     if (generation === undefined && this.#slots.has(tenantId)) {
       throw new VarveError('conflict', 'TENANT_ATTACHED', `tenant ${tenantId} is attached already`);
     }
@@ -113,17 +128,34 @@ export class AttachedTenants {
       const isKept = generation !== undefined && known?.generation === generation && known.isServed;
       if (known !== undefined && isKept) {
         const tenant = await known.whenActive(this.#doors.storage.clock, ACTIVE_WAIT_MS, signal);
+        await this.#changeMode(known, tenant, mode, flushMs);
         if (config !== undefined) await tenant.setConfig(config);
         return tenant;
       }
-      const slot = await this.#attachAnew(tenantId, generation, config);
+      const slot = await this.#attachAnew(tenantId, generation, mode, config);
       return await slot.whenActive(this.#doors.storage.clock, ACTIVE_WAIT_MS, signal);
     });
+  }
+
+  /** Here first, where less is allowed from then on; in the generation source first, where more is. */
+  async #changeMode(slot: TenantSlot, tenant: Tenant, mode: AttachedMode, flushMs: number): Promise<void> {
+    const { tenantId, generation } = slot;
+    if (slot.isSpent && mayUpload(mode)) throw generationSpent(tenantId, generation);
+    const apply = (): void => {
+      slot.mode = mode;
+      tenant.mode = mode;
+    };
+    if (!mayUpload(mode) && mayUpload(slot.mode) && flushMs > 0) await tenant.flush(flushMs);
+    if (!mayRemove(mode)) apply();
+    // Also where it is so already: writing it may have failed.
+    await this.#doors.generations.changeMode(tenantId, generation, mode, this.#ending.signal);
+    apply();
   }
 
   async #attachAnew(
     tenantId: TenantId,
     wanted: number | undefined,
+    mode: AttachedMode,
     config: TenantConfig | undefined,
   ): Promise<TenantSlot> {
     const { generations } = this.#doors;
@@ -132,11 +164,16 @@ export class AttachedTenants {
     if (wanted !== undefined && wanted < (known?.generation ?? 1)) {
       throw generationTooLow(tenantId, wanted, known?.generation ?? 1);
     }
-    if (wanted !== undefined) await generations.adopt(tenantId, wanted, signal);
+    if (known?.isSpent === true && wanted === known.generation && mayUpload(mode)) {
+      throw generationSpent(tenantId, wanted);
+    }
+    if (wanted !== undefined) await generations.adopt(tenantId, wanted, mode, signal);
     const generation = wanted ?? (await generations.attach(tenantId, signal));
-    const slot = known ?? new TenantSlot(tenantId, generation);
+    const slot = known ?? new TenantSlot(tenantId, generation, mode);
     await (await slot.stop())?.close();
+    slot.isSpent &&= slot.generation === generation;
     slot.generation = generation;
+    slot.mode = mode;
     this.#slots.set(tenantId, slot);
     this.#load(slot, config);
     return slot;
@@ -147,9 +184,32 @@ export class AttachedTenants {
     this.#slot(tenantId);
     await this.#change(tenantId, async () => {
       const slot = this.#slot(tenantId);
-      if (flushMs > 0) await slot.tenant?.flush(flushMs);
+      if (flushMs > 0 && mayUpload(slot.mode)) await slot.tenant?.flush(flushMs);
       await (await slot.stop())?.close();
       await this.#leave(slot, this.#ending.signal);
+    });
+  }
+
+  /**
+   * Loads the timelines of an active tenant anew, in the same generation. Whoever works on one of them is cancelled, and finds
+   * the tenant attaching. Does nothing where it is not this one any more that is attached.
+   * @throws VarveError ‘unavailable’ / TENANT_NOT_ACTIVE: it goes on; ‘cancelled’; what the tenant is broken by
+   */
+  async reload(tenant: Tenant): Promise<void> {
+    const { tenantId } = tenant;
+    const { clock } = this.#doors.storage;
+    const { signal } = this.#ending;
+    while (this.#changing.has(tenantId)) {
+      throwIfCancelled(signal);
+      await pause(clock, BUSY_PAUSE_MS, signal);
+    }
+    if (this.#slots.get(tenantId)?.tenant !== tenant) return;
+    await this.#change(tenantId, async () => {
+      await tenant.flush(RELOAD_FLUSH_MS);
+      const slot = this.#slot(tenantId);
+      await (await slot.stop())?.close(signal);
+      this.#load(slot);
+      await slot.whenActive(clock, ACTIVE_WAIT_MS, signal);
     });
   }
 
@@ -161,6 +221,7 @@ export class AttachedTenants {
         await removeTenantObjects(this.#objects, tenantId, this.#ending.signal);
         return;
       }
+      refuseUnlessRemoving(tenantId, slot.mode);
       await (await slot.stop())?.close();
       const { clock } = this.#doors.storage;
       const { signal } = this.#ending;
@@ -258,7 +319,9 @@ export class AttachedTenants {
         return { state: 'broken', error };
       }
     }
-    await this.#remove(slot, signal);
+    // Where nothing may be removed, it is by the node that may.
+    if (mayRemove(slot.mode)) await this.#remove(slot, signal);
+    else await this.#leave(slot, signal);
     return { state: 'gone' };
   }
 
@@ -266,6 +329,7 @@ export class AttachedTenants {
     return await Tenant.load(this.#doors.storage, {
       tenantId: slot.tenantId,
       generation: slot.generation,
+      mode: slot.mode,
       directory: this.#directoryOf(slot.tenantId),
       settings: this.#options.settings,
       validator: this.#doors.validator,
@@ -276,3 +340,9 @@ export class AttachedTenants {
     });
   }
 }
+
+const generationSpent = (tenantId: TenantId, generation: number): BadRequestError =>
+  new BadRequestError(
+    'GENERATION_SPENT',
+    `Generation ${generation} of tenant ${tenantId} was that of an earlier process: nothing more is stored in it`,
+  );

@@ -61,9 +61,10 @@ export class TenantConfiguration {
     const { doors, options } = this.#timelines;
     const { tenantId, generation, validator } = options;
     const { objects } = doors.remote;
+    if (!this.#timelines.mayUpload) return this.#apply(config);
     await putTenantConfig(objects, tenantId, generation, config, this.#signal);
     this.#apply(config);
-    if (this.#olderKeys.length === 0) return;
+    if (this.#olderKeys.length === 0 || !this.#timelines.mayRemove) return;
     // Whoever is attached in an older generation, and does not know that it is over, may still need them.
     if (!(await validator.isCurrent({ tenantId, generation }, this.#signal))) return;
     await objects.remove(this.#olderKeys, this.#signal);

@@ -1,5 +1,6 @@
 import { VarveError } from '../../base/errors.ts';
 import type { TenantId } from '../../base/ids.ts';
+import type { AttachedMode } from '../../contracts/pageserver-api-config.ts';
 import { cancelledError, throwIfCancelled } from '../../io/cancelled.ts';
 import type { Clock } from '../../io/clock.ts';
 import type { Tenant } from './tenant.ts';
@@ -15,6 +16,7 @@ export interface TenantStatus {
   readonly tenantId: TenantId;
   readonly state: TenantState;
   readonly generation: number;
+  readonly mode: AttachedMode;
   /** Of a broken one: what it is broken by. */
   readonly error: VarveError | undefined;
 }
@@ -28,23 +30,27 @@ export type SlotContent =
 export class TenantSlot {
   readonly tenantId: TenantId;
   generation: number;
+  mode: AttachedMode;
+  /** An earlier process may have stored something in this generation. */
+  isSpent = false;
   #content: SlotContent = { state: 'attaching' };
   #ending = new AbortController();
   #loading: Promise<void> = Promise.resolve();
   /** Those who wait for another state. */
   readonly #waiting = new Set<() => void>();
 
-  constructor(tenantId: TenantId, generation: number) {
+  constructor(tenantId: TenantId, generation: number, mode: AttachedMode) {
     this.tenantId = tenantId;
     this.generation = generation;
+    this.mode = mode;
   }
 
   get status(): TenantStatus | undefined {
-    const { tenantId, generation } = this;
+    const { tenantId, generation, mode } = this;
     const { state } = this.#content;
     if (state === 'gone') return undefined;
     const error = this.#content.state === 'broken' ? this.#content.error : undefined;
-    return { tenantId, state, generation, error };
+    return { tenantId, state, generation, mode, error };
   }
 
   /** Of an active one. */

@@ -1,6 +1,13 @@
 import { CorruptionError, VarveError } from '../../base/errors.ts';
 import type { TenantId, TimelineId } from '../../base/ids.ts';
+import type { AttachedMode } from '../../contracts/pageserver-api-config.ts';
 import type { TenantConfig } from '../../contracts/tenant-config.ts';
+import {
+  mayRemove,
+  mayUpload,
+  refuseUnlessRemoving,
+  refuseUnlessUploading,
+} from '../remote/attached-mode.ts';
 import type { DeletionQueue } from '../remote/deletion-queue.ts';
 import type { GenerationValidator } from '../remote/generation-validator.ts';
 import type { RemoteStart } from '../remote/remote-timeline.ts';
@@ -15,6 +22,8 @@ export interface TenantOptions {
   readonly tenantId: TenantId;
   /** Of this attachment. */
   readonly generation: number;
+  /** How it is attached at first. */
+  readonly mode: AttachedMode;
   readonly directory: string;
   /** As the pageserver has them. */
   readonly settings: TimelineSettings;
@@ -37,6 +46,9 @@ export class TenantTimelines {
   readonly options: TenantOptions;
   /** Of all timelines. */
   #settings: TimelineSettings;
+  #mode: AttachedMode;
+  /** Those that nobody can see yet. */
+  readonly beginning = new Set<ActiveTimeline>();
   readonly active = new Map<TimelineId, ActiveTimeline>();
   readonly broken = new Map<TimelineId, BrokenTimeline>();
   /** What broken timelines keep others from forgetting, until they are deleted. */
@@ -46,6 +58,45 @@ export class TenantTimelines {
     this.doors = doors;
     this.options = options;
     this.#settings = options.settings;
+    this.#mode = options.mode;
+  }
+
+  get mode(): AttachedMode {
+    return this.#mode;
+  }
+
+  /** It holds from now on. */
+  set mode(mode: AttachedMode) {
+    this.#mode = mode;
+    for (const { timeline } of this.beginning) timeline.remote.mode = mode;
+    for (const { timeline, upkeep } of this.active.values()) {
+      timeline.remote.mode = mode;
+      upkeep.trigger();
+    }
+  }
+
+  get mayUpload(): boolean {
+    return mayUpload(this.#mode);
+  }
+
+  get mayRemove(): boolean {
+    return mayRemove(this.#mode);
+  }
+
+  /** Whether this node is the one that may remove what the tenant has in the store. */
+  readonly removal: Pick<GenerationValidator, 'isCurrent'> = {
+    isCurrent: async (claim, signal) =>
+      this.mayRemove && (await this.options.validator.isCurrent(claim, signal)),
+  };
+
+  /** To be asked before anything is made or changed that is to be durable. @throws VarveError ‘unavailable’ / TENANT_STALE */
+  refuseUnlessUploading(): void {
+    refuseUnlessUploading(this.options.tenantId, this.#mode);
+  }
+
+  /** … and before anything is deleted. @throws VarveError ‘unavailable’ / TENANT_STALE, TENANT_NOT_SINGLE */
+  refuseUnlessRemoving(): void {
+    refuseUnlessRemoving(this.options.tenantId, this.#mode);
   }
 
   get settings(): TimelineSettings {
@@ -98,6 +149,7 @@ export class TenantTimelines {
       ancestor: parent?.timeline,
       localLayers,
     });
+    timeline.remote.mode = this.#mode;
     const reads = new TimelineReads(timeline);
     const upkeep = new UpkeepLoop(timeline, reads);
     const { ancestor } = start.head;
@@ -152,11 +204,22 @@ export class TenantTimelines {
   }
 
   /** Ends all that works on them. First nobody collects garbage any more; then branches are closed before what they read. */
-  async close(): Promise<void> {
+  async close(drainUntil?: AbortSignal): Promise<void> {
     const active = [...this.active.values()];
     this.active.clear();
     for (const { timeline } of active) timeline.cancel();
     for (const { upkeep } of active) await upkeep.close();
+    if (drainUntil !== undefined)
+      await Promise.all(active.map(({ timeline }) => drain(timeline, drainUntil)));
     for (const { timeline } of active.toReversed()) await timeline.close();
+  }
+}
+
+/** Nothing is scheduled any more: waits until all that was is in the store, or the signal is given. */
+async function drain({ remote }: Timeline, signal: AbortSignal): Promise<void> {
+  try {
+    await remote.waitForUploads(signal);
+  } catch (error) {
+    if (!(error instanceof VarveError) || error.kind !== 'cancelled') throw error;
   }
 }

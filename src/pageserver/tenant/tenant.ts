@@ -3,12 +3,16 @@ import { Gate } from '../../base/gate.ts';
 import type { TenantId, TimelineId } from '../../base/ids.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { TaskSet } from '../../base/task-set.ts';
+import type { AttachedMode } from '../../contracts/pageserver-api-config.ts';
+import type { DetachBehavior } from '../../contracts/pageserver-api-timeline.ts';
 import type { TenantConfig } from '../../contracts/tenant-config.ts';
 import { untilCancelled } from '../../io/cancelled.ts';
 import type { InitialCluster } from '../initial-layer.ts';
 import type { TimelineSettings } from '../timeline/settings.ts';
 import type { StorageDoors } from '../timeline/storage-doors.ts';
 import type { ActiveTimeline, BrokenTimeline } from './active-timeline.ts';
+import { AncestorDetacher, type Detachment } from './detach-ancestor.ts';
+import type { ImportSource } from './import-source.ts';
 import { loadTimelines } from './load-timelines.ts';
 import { TenantConfiguration } from './tenant-configuration.ts';
 import { effectiveConfig } from './tenant-settings.ts';
@@ -31,6 +35,9 @@ export class Tenant {
   readonly #configuration: TenantConfiguration;
   readonly #creator: TimelineCreator;
   readonly #remover: TimelineRemover;
+  /** To be gone on with when something may be removed. */
+  #toBeDeleted: readonly TimelineId[] = [];
+  readonly #detacher: AncestorDetacher;
 
   private constructor(doors: StorageDoors, options: TenantOptions) {
     this.tenantId = options.tenantId;
@@ -42,6 +49,7 @@ export class Tenant {
     this.#configuration = new TenantConfiguration(this.#timelines, signal);
     this.#creator = new TimelineCreator(this.#timelines, this.#names, this.#gate, signal);
     this.#remover = new TimelineRemover(this.#timelines, this.#names, this.#gate, signal);
+    this.#detacher = new AncestorDetacher(this.#timelines, this.#names, signal);
   }
 
   /**
@@ -57,8 +65,9 @@ export class Tenant {
     options.signal.addEventListener('abort', onAbort, { once: true });
     try {
       await tenant.#configuration.load();
-      const deleted = await loadTimelines(tenant.#timelines, tenant.#ending.signal);
-      for (const timelineId of deleted) tenant.#remover.resume(timelineId, tenant.#tasks);
+      tenant.#toBeDeleted = await loadTimelines(tenant.#timelines, tenant.#ending.signal);
+      for (const timelineId of tenant.#toBeDeleted) tenant.#names.take(timelineId, 'deleted');
+      tenant.#resumeDeletions();
       for (const active of tenant.timelines) tenant.#timelines.serve(active);
       return tenant;
     } catch (error) {
@@ -67,6 +76,22 @@ export class Tenant {
     } finally {
       options.signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  get mode(): AttachedMode {
+    return this.#timelines.mode;
+  }
+
+  /** It holds from now on: what may not be stored or removed any more waits. */
+  set mode(mode: AttachedMode) {
+    this.#timelines.mode = mode;
+    this.#resumeDeletions();
+  }
+
+  #resumeDeletions(): void {
+    if (!this.#timelines.mayRemove || this.#ending.signal.aborted) return;
+    this.#remover.resume(this.#toBeDeleted, this.#tasks);
+    this.#toBeDeleted = [];
   }
 
   get timelines(): readonly ActiveTimeline[] {
@@ -99,7 +124,7 @@ export class Tenant {
 
   /**
    * Sets what holds for the tenant, in place of all that was set. Durable in the store when it resolves, and only then
-   * does it hold.
+   * does it hold; where the tenant is stale it holds here, and nowhere else.
    * @throws BadRequestError BAD_SETTING; what the store fails of
    */
   async setConfig(config: TenantConfig): Promise<void> {
@@ -120,7 +145,9 @@ export class Tenant {
         await timeline.remote.waitForUploads(signal);
       }
     } catch (error) {
-      if (!(error instanceof VarveError) || error.kind !== 'cancelled') throw error;
+      const isOrderly =
+        error instanceof VarveError && (error.kind === 'cancelled' || error.code === 'TENANT_STALE');
+      if (!isOrderly) throw error;
     } finally {
       timer.cancel();
     }
@@ -148,6 +175,16 @@ export class Tenant {
   }
 
   /**
+   * Makes a timeline of a cluster that `source` brings, and of the WAL that this needs. Durable in the store when it
+   * resolves; before, nobody can see it, and where it fails nothing is left of it.
+   * @throws VarveError ‘conflict’ / TIMELINE_EXISTS, TIMELINE_BEING_CREATED, TIMELINE_BUSY; what `source` throws; as
+   *   importCluster
+   */
+  importTimeline(timelineId: TimelineId, source: ImportSource): Promise<ActiveTimeline> {
+    return this.#creator.imported(timelineId, source);
+  }
+
+  /**
    * Branches off a timeline: at `lsn`, rounded down to the end of a record, or at its last record. Nothing is copied.
    * Durable in the store when it resolves; before, nobody can see it. Where it was made already there, that one is given.
    * @throws VarveError ‘conflict’ / TIMELINE_EXISTS, TIMELINE_BEING_CREATED, TIMELINE_BUSY; ‘precondition’ /
@@ -164,6 +201,7 @@ export class Tenant {
   async archiveTimeline(timelineId: TimelineId): Promise<void> {
     const { timeline } = this.timeline(timelineId);
     this.#names.refuseBusy(timelineId);
+    this.#timelines.refuseUnlessUploading();
     using _pass = this.#gate.enter();
     const unarchived = this.#timelines.branchesOf(timelineId).filter((branchId) => {
       const branch = this.#timelines.active.get(branchId)?.timeline;
@@ -190,6 +228,7 @@ export class Tenant {
   async unarchiveTimeline(timelineId: TimelineId): Promise<void> {
     const { timeline } = this.timeline(timelineId);
     this.#names.refuseBusy(timelineId);
+    this.#timelines.refuseUnlessUploading();
     using _pass = this.#gate.enter();
     if (timeline.ancestorTimeline?.archivedAtMs !== undefined) {
       throw new VarveError(
@@ -212,11 +251,22 @@ export class Tenant {
     return this.#remover.delete(timelineId);
   }
 
-  /** Ends all that is under way and waits for it. May be called again. */
-  async close(): Promise<void> {
+  /** As PageStorage.detachAncestor, which then loads the tenant anew where that is said. */
+  async detachAncestor(timelineId: TimelineId, behavior: DetachBehavior): Promise<Detachment> {
+    this.#timelines.refuseUnlessUploading();
+    using _pass = this.#gate.enter();
+    return await this.#detacher.detach(timelineId, behavior);
+  }
+
+  /**
+   * Ends all that is under way and waits for it. May be called again.
+   * @param drainUntil uploads go on to their end, or until this signal is given: the tenant is to be loaded anew in the
+   *   same generation, and nothing may come to the store that its timelines do not know of then
+   */
+  async close(drainUntil?: AbortSignal): Promise<void> {
     this.#ending.abort();
     await this.#gate.close();
     await this.#tasks.settled();
-    await this.#timelines.close();
+    await this.#timelines.close(drainUntil);
   }
 }

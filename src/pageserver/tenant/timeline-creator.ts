@@ -2,18 +2,24 @@ import { VarveError } from '../../base/errors.ts';
 import type { Gate } from '../../base/gate.ts';
 import type { TimelineId } from '../../base/ids.ts';
 import { formatLsn, INVALID_LSN, type Lsn } from '../../base/lsn.ts';
+import { TEMPORARY_SUFFIX } from '../../io/replace-file.ts';
 import type { ControlFile } from '../../postgres/files/control-file.ts';
 import { ownCheckpointWal, ownControlFile, writeInitialLayers } from '../initial/write-initial-layers.ts';
 import { type InitialCluster, readControlFile, writeInitialLayer } from '../initial-layer.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import type { RecordPosition } from '../layers/record-positions.ts';
+import { deleteRemoteTimeline } from '../remote/delete-timeline.ts';
 import type { RemoteStart } from '../remote/remote-timeline.ts';
 import { type IndexHead, toIndexLayer } from '../remote/timeline-index.ts';
 import { TimelineIntake } from '../timeline/timeline-intake.ts';
 import type { Retention } from '../timeline/upkeep-loop.ts';
 import { type ActiveTimeline, closeActive } from './active-timeline.ts';
+import type { ImportSource } from './import-source.ts';
 import type { TenantTimelines } from './tenant-timelines.ts';
 import type { TimelineNames } from './timeline-names.ts';
+
+/** Within a timeline's directory, while it is being imported. */
+const IMPORT_DIRECTORY = `import${TEMPORARY_SUFFIX}`;
 
 export interface NewCluster {
   /** PostgreSQL's major version. */
@@ -85,6 +91,67 @@ export class TimelineCreator {
     });
   }
 
+  /** @throws as Tenant.importTimeline */
+  imported(timelineId: TimelineId, source: ImportSource): Promise<ActiveTimeline> {
+    const isSame = (): boolean => false;
+    return this.#reserve(timelineId, isSame, async (directory) => {
+      const { options, doors, settings } = this.#timelines;
+      const { tenantId, generation } = options;
+      const { files } = doors;
+      // The directory goes with all that is in it if this is interrupted: no index knows it yet.
+      const brought = `${directory}/${IMPORT_DIRECTORY}`;
+      await files.makeDirectory(brought);
+      const cluster = await source.bring(brought, this.#signal);
+      const compression = settings.isCompressed ? 'zstd' : 'none';
+      const target = { tenantId, timelineId, generation, compression, files, directory } as const;
+      const { layer, control } = await writeInitialLayer(cluster, target);
+      const lsn = cluster.backupStartLsn ?? control.checkPoint;
+      const head = {
+        ...this.#importedHead(timelineId, cluster.version.major, control),
+        initialLsn: lsn,
+        diskConsistentLsn: lsn,
+        gcCutoffLsn: lsn,
+      };
+      let isKnown = false;
+      try {
+        return await this.#begin(head, directory, undefined, async ({ timeline }) => {
+          timeline.remote.holdIndex();
+          const added = toIndexLayer(layer);
+          timeline.addLayer(added);
+          timeline.remote.scheduleIndexUpdate({ layersAdded: [added.name] });
+          await source.takeWal(timeline, cluster);
+          await files.removeDirectory(brought);
+          isKnown = true;
+          timeline.remote.releaseIndex();
+        });
+      } catch (error) {
+        if (!isKnown) await this.#removeUploaded(timelineId);
+        throw error;
+      }
+    });
+  }
+
+  /** Of a timeline that no index knows, and none will. What cannot be removed now goes with the tenant. */
+  async #removeUploaded(timelineId: TimelineId): Promise<void> {
+    const { doors, options } = this.#timelines;
+    const { tenantId, generation } = options;
+    try {
+      await deleteRemoteTimeline(
+        { ...doors, ...options, objects: doors.remote.objects, validator: this.#timelines.removal },
+        { tenantId, timelineId },
+        generation,
+        this.#signal,
+      );
+    } catch (error) {
+      if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+      doors.logger.warn('Layers of a timeline are left that could not be imported', {
+        tenantId,
+        timelineId,
+        error,
+      });
+    }
+  }
+
   /** @throws as Tenant.createBranch */
   async branch(timelineId: TimelineId, parentId: TimelineId, lsn: Lsn | undefined): Promise<ActiveTimeline> {
     const context: ReadContext = { task: 'administration', signal: this.#signal };
@@ -134,8 +201,11 @@ export class TimelineCreator {
         diskConsistentLsn: point.endLsn,
         previousRecordLsn: point.startLsn,
         gcCutoffLsn: point.endLsn,
+        leasedLsns: [],
         deletedAtMs: undefined,
         archivedAtMs: undefined,
+        isGcBlocked: false,
+        detachedFrom: undefined,
       };
       return await this.#begin(head, directory, parent, async (branch) => {
         branch.timeline.remote.scheduleIndexUpdate({});
@@ -158,8 +228,11 @@ export class TimelineCreator {
       diskConsistentLsn: control.checkPoint,
       previousRecordLsn: INVALID_LSN,
       gcCutoffLsn: control.checkPoint,
+      leasedLsns: [],
       deletedAtMs: undefined,
       archivedAtMs: undefined,
+      isGcBlocked: false,
+      detachedFrom: undefined,
     };
   }
 
@@ -177,6 +250,7 @@ export class TimelineCreator {
     const existing = active.get(timelineId);
     if (existing !== undefined && isSame(existing)) return existing;
     if (existing !== undefined || broken.has(timelineId)) throw timelineExists(timelineId);
+    this.#timelines.refuseUnlessUploading();
     using _pass = this.#gate.enter();
     this.#names.take(timelineId, 'created');
     const directory = this.#timelines.directoryOf(timelineId);
@@ -206,6 +280,7 @@ export class TimelineCreator {
   ): Promise<ActiveTimeline> {
     const start: RemoteStart = { head, layers: new Map(), generation: 'new', olderGenerations: [] };
     const active = this.#timelines.activate(start, directory, parent, new Set());
+    this.#timelines.beginning.add(active);
     const cancel = (): void => active.timeline.cancel();
     this.#signal.addEventListener('abort', cancel, { once: true });
     try {
@@ -221,6 +296,7 @@ export class TimelineCreator {
       active.hold?.release();
       throw error;
     } finally {
+      this.#timelines.beginning.delete(active);
       this.#signal.removeEventListener('abort', cancel);
     }
   }

@@ -30,6 +30,7 @@ export class TimelineRemover {
   /** @throws as Tenant.deleteTimeline */
   async delete(timelineId: TimelineId): Promise<void> {
     this.#names.refuseBusy(timelineId);
+    this.#timelines.refuseUnlessRemoving();
     const broken = this.#timelines.broken.get(timelineId);
     const active = broken === undefined ? this.#timelines.get(timelineId) : undefined;
     this.#refuseBranches(timelineId, broken);
@@ -42,13 +43,12 @@ export class TimelineRemover {
     this.#names.give(timelineId);
   }
 
-  /** Goes on with a deletion of an earlier attachment. */
-  resume(timelineId: TimelineId, tasks: TaskSet): void {
-    // Nobody may take the name before all is gone; where this fails not before the next start.
-    this.#names.take(timelineId, 'deleted');
-    tasks.run(() => this.#resume(timelineId));
+  /** Goes on with the deletions of an earlier attachment, which have the names since then. */
+  resume(timelineIds: readonly TimelineId[], tasks: TaskSet): void {
+    for (const timelineId of timelineIds) tasks.run(() => this.#resume(timelineId));
   }
 
+  /** Nobody may take the name before all is gone; where this fails not before the next start. */
   async #resume(timelineId: TimelineId): Promise<void> {
     try {
       await this.#deleteForGood(timelineId);
@@ -101,9 +101,10 @@ export class TimelineRemover {
   }
 
   async #deleteForGood(timelineId: TimelineId): Promise<void> {
-    const { tenantId, generation, validator, deletions } = this.#timelines.options;
+    const { tenantId, generation, deletions } = this.#timelines.options;
     const { files, clock, logger, remote } = this.#timelines.doors;
     await files.removeDirectory(this.#timelines.directoryOf(timelineId));
+    const validator = this.#timelines.removal;
     const doors = { objects: remote.objects, clock, logger, deletions, validator };
     await deleteRemoteTimeline(doors, { tenantId, timelineId }, generation, this.#signal);
   }
@@ -138,6 +139,9 @@ const headOfNothing = (tenantId: IndexHead['tenantId'], timelineId: IndexHead['t
   diskConsistentLsn: INVALID_LSN,
   previousRecordLsn: INVALID_LSN,
   gcCutoffLsn: INVALID_LSN,
+  leasedLsns: [],
   deletedAtMs: undefined,
   archivedAtMs: undefined,
+  isGcBlocked: false,
+  detachedFrom: undefined,
 });

@@ -14,9 +14,11 @@ import {
   relationSizeKey,
 } from '../keyspace/keys.ts';
 import { decodeSize } from '../keyspace/stored-values.ts';
-import { RecordPositions, recordPositionsKey, stretchOf } from '../layers/record-positions.ts';
+import { RecordPositions, stretchOf } from '../layers/record-positions.ts';
 import type { Stems } from '../layers/stems.ts';
 import type { TimelineReader } from '../read/timeline-reader.ts';
+import { encodeRecords, recordsUpTo } from './records-up-to.ts';
+import type { Timeline } from './timeline.ts';
 
 /** All pages of a copied database go into one open layer, whose file has positions up to 32 GiB. */
 const COPIED_BLOCKS_MAX = 3_000_000;
@@ -37,12 +39,13 @@ export async function loadIngest(
   return new WalIngest(state);
 }
 
-/** The records of the stretch that the record before `lsn` may be in. */
-export async function loadRecordPositions(reader: TimelineReader, lsn: number): Promise<RecordPositions> {
+/** The records up to the last one of a timeline, at `lsn`, of the stretch that it may be in. */
+export async function loadRecordPositions(timeline: Timeline, lsn: number): Promise<RecordPositions> {
   const positions = new RecordPositions();
   const stretch = stretchOf(lsn);
-  const stored = await reader.readValue(recordPositionsKey(stretch), lsn);
-  if (stored !== undefined) positions.resume(stretch, stored);
+  // A branch goes on with its ancestor's list, lest it lack records if it ever loses that ancestor.
+  const records = await recordsUpTo(timeline, stretch, lsn, (of) => of.readerForIngest());
+  if (records.length > 0) positions.resume(stretch, encodeRecords(stretch, records));
   return positions;
 }
 

@@ -33,14 +33,11 @@ export class LazyIntake implements WalIntake {
     return this.#timeline.positions;
   }
 
-  /** As TimelineIntake.start, and take. */
+  /** As TimelineIntake.start, and take. Where what is stored is damaged that ingest has to know, the timeline stops. */
   async take(bytes: Uint8Array): Promise<void> {
     this.#isTaking = true;
     try {
-      if (this.#intake === undefined) {
-        this.#intake = await TimelineIntake.start(this.#timeline);
-        this.#onStarted();
-      }
+      this.#intake ??= await this.#start();
       await this.#intake.take(bytes);
     } catch (error) {
       // An intake goes on after WAL that was damaged on its way. After all else the next one reads anew what there is.
@@ -58,5 +55,17 @@ export class LazyIntake implements WalIntake {
    */
   release(): void {
     if (!this.#isTaking) this.#intake = undefined;
+  }
+
+  async #start(): Promise<TimelineIntake> {
+    try {
+      const intake = await TimelineIntake.start(this.#timeline);
+      this.#onStarted();
+      return intake;
+    } catch (error) {
+      // No source of WAL can help. Whoever waits for it is told why.
+      if (error instanceof CorruptionError) this.#timeline.stopIngest(error);
+      throw error;
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { AssertionError, CorruptionError } from '../../base/errors.ts';
+import { AssertionError, CorruptionError, VarveError } from '../../base/errors.ts';
 import { formatLsn, INVALID_LSN, type Lsn, readLsn } from '../../base/lsn.ts';
 import { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import { RECORD_PREVIOUS } from '../../postgres/wal/record-header.ts';
@@ -82,7 +82,7 @@ export class TimelineIntake implements WalIntake {
     // An ancestor that was restarted may have to catch up first.
     await waitForLsn(timeline, lsn, timeline.settings.lsnWaitMs, timeline.signal);
     const ingest = await loadIngest(timeline.version, timeline.stems, storage, lsn);
-    const recordPositions = await loadRecordPositions(storage, lsn);
+    const recordPositions = await loadRecordPositions(timeline, lsn);
     timeline.resumeIngest();
     return new TimelineIntake(timeline, storage, ingest, recordPositions);
   }
@@ -176,9 +176,26 @@ export class TimelineIntake implements WalIntake {
     const endLsn = (this.position + this.#timeline.walSegmentBytes) as Lsn;
     const layer = await this.#timeline.beginBatch(endLsn, batchEndOffset - DATA_START);
     this.#isInBatch = true;
+    this.#refuseOvertaken();
     this.#sink.enter(layer);
     this.#batchPosition = await layer.append(workspace.bytes, DATA_START, batchEndOffset);
     this.#sink.begin();
+  }
+
+  /** What ingest knows is of before what another intake has taken in meanwhile. */
+  #refuseOvertaken(): void {
+    const { lastRecordLsn } = this.#timeline;
+    if (lastRecordLsn === this.#previousEnd) return;
+    this.#isInBatch = false;
+    this.#timeline.endBatch();
+    throw new VarveError(
+      'conflict',
+      'WAL_COMES_FROM_ELSEWHERE',
+      'the timeline gets its WAL from somebody else',
+      {
+        lsn: lastRecordLsn,
+      },
+    );
   }
 
   /** Awaits nothing but for the few records for which something has to be looked up. */

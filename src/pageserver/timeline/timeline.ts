@@ -1,10 +1,12 @@
+import { isDeepStrictEqual } from 'node:util';
 import { AssertionError, VarveError } from '../../base/errors.ts';
 import { Gate, type Pass } from '../../base/gate.ts';
 import type { TenantId, TimelineId } from '../../base/ids.ts';
-import type { Lsn } from '../../base/lsn.ts';
+import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 import { TaskSet } from '../../base/task-set.ts';
 import type { Logger } from '../../observe/log.ts';
 import { getPostgresVersion, type PostgresVersion } from '../../postgres/versions/version.ts';
+import { firstRecordPosition } from '../../postgres/wal/page-header.ts';
 import { checkPositions, type TimelinePositions } from '../check-positions.ts';
 import type { IntakePositions } from '../ingest/wal-intake.ts';
 import { LayerMap } from '../layers/layer-map/layer-map.ts';
@@ -18,6 +20,7 @@ import { PageReader } from '../read/page-reader.ts';
 import { PatientReader } from '../read/patient-reader.ts';
 import type { Ancestor, ReadableTimeline } from '../read/readable-timeline.ts';
 import { TimelineReader } from '../read/timeline-reader.ts';
+import { mayUpload } from '../remote/attached-mode.ts';
 import { type RemoteStart, RemoteTimeline } from '../remote/remote-timeline.ts';
 import {
   type IndexHead,
@@ -158,7 +161,8 @@ export class Timeline implements ReadableTimeline {
     return {
       lastRecordLsn: this.lastRecordLsn,
       diskConsistentLsn: this.#memory.diskConsistentLsn,
-      remoteConsistentLsn: this.remote.visibleRemoteConsistentLsn,
+      // Whoever takes the tenant over may have begun with less than what is in the store by now.
+      remoteConsistentLsn: mayUpload(this.remote.mode) ? this.remote.visibleRemoteConsistentLsn : INVALID_LSN,
     };
   }
 
@@ -175,6 +179,16 @@ export class Timeline implements ReadableTimeline {
   /** Milliseconds since 1970; undefined: it is not archived. */
   get archivedAtMs(): number | undefined {
     return this.remote.intendedHead.archivedAtMs;
+  }
+
+  /** Somebody wants all history to be kept. */
+  get isGcBlocked(): boolean {
+    return this.remote.intendedHead.isGcBlocked;
+  }
+
+  /** It was detached from its ancestor, and branches of that need its history which do not yet say so. */
+  get isGettingBranches(): boolean {
+    return this.remote.intendedHead.detachedFrom?.isComplete === false;
   }
 
   /** Records that could not be taken in. Pages that they would have changed cannot be read from there on. */
@@ -207,7 +221,11 @@ export class Timeline implements ReadableTimeline {
 
   /** Whether an LSN below the cutoff can be read all the same. */
   isRetained(lsn: Lsn): boolean {
-    return this.retainedLsns().includes(lsn);
+    const retained = this.retainedLsns();
+    if (retained.includes(lsn)) return true;
+    // Where a page ends there is what there is where the next record begins, by which name leases are kept.
+    const isEndOfRecord = lsn % 8 === 0;
+    return isEndOfRecord && retained.includes(firstRecordPosition(lsn, this.walSegmentBytes) as Lsn);
   }
 
   /** @throws VarveError ‘cancelled’ / CLOSING */
@@ -352,11 +370,16 @@ export class Timeline implements ReadableTimeline {
     for (const layer of removed) this.#tasks.run(() => this.#removeLayer(layer));
   }
 
-  /** From now on nothing below is promised. It is in the index before anything is removed on the strength of it. */
-  advanceGcCutoff(lsn: Lsn): void {
-    if (lsn <= this.#gcCutoffLsn) return;
-    this.#gcCutoffLsn = lsn;
-    this.remote.scheduleIndexUpdate({ gcCutoffLsn: lsn });
+  /**
+   * From now on nothing below is promised but what is leased, and where timelines branch off. It is in the index before
+   * anything is removed on the strength of it.
+   * @param leasedLsns below the cutoff, ascending
+   */
+  advanceGcCutoff(cutoff: Lsn, leasedLsns: readonly Lsn[] = this.remote.intendedHead.leasedLsns): void {
+    const isSame = isDeepStrictEqual(leasedLsns, this.remote.intendedHead.leasedLsns);
+    if (cutoff <= this.#gcCutoffLsn && isSame) return;
+    this.#gcCutoffLsn = Math.max(cutoff, this.#gcCutoffLsn) as Lsn;
+    this.remote.scheduleIndexUpdate({ gcCutoffLsn: this.#gcCutoffLsn, leasedLsns });
     this.checkPositions();
   }
 

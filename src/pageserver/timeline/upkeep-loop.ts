@@ -2,8 +2,10 @@ import { VarveError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { TaskSet } from '../../base/task-set.ts';
 import { pause, RetryDelay } from '../../io/retry-delay.ts';
+import { firstRecordPosition } from '../../postgres/wal/page-header.ts';
 import type { StorageOperation } from '../metrics.ts';
-import { gcCutoff, type LsnLease, type PromisedReads } from '../upkeep/gc-cutoff.ts';
+import { mayRemove, mayUpload } from '../remote/attached-mode.ts';
+import { type CutoffDecision, gcCutoff, type LsnLease } from '../upkeep/gc-cutoff.ts';
 import type { Timeline } from './timeline.ts';
 import { hasReached, type TimelineReads } from './timeline-reads.ts';
 import { TimelineUpkeep } from './upkeep.ts';
@@ -45,6 +47,9 @@ export class UpkeepLoop {
     this.#upkeep = new TimelineUpkeep(timeline, reads);
     const graceMs = timeline.isNew ? 0 : timeline.settings.leaseMs;
     this.#leasesKnownAtMs = timeline.doors.clock.monotonicMs() + graceMs;
+    // Whoever has them knows until when, and nobody here does: for as long as a lease lasts they can be read and renewed.
+    const validUntilMs = timeline.doors.clock.wallMs() + graceMs;
+    this.#leases = timeline.remote.intendedHead.leasedLsns.map((lsn) => ({ lsn, validUntilMs }));
     timeline.retainedLsns = () => this.#retainedLsns();
     timeline.onLayerAdded = () => this.trigger();
   }
@@ -102,15 +107,18 @@ export class UpkeepLoop {
   }
 
   /**
-   * Keeps `lsn` readable for as long as the tenant's leases last. It never shortens a lease.
-   * @param isRenewal whoever asks has the lease already: leases of an earlier attachment are known by nobody else. As
-   *   long as these may come, nothing is collected, and what was readable is so
+   * Keeps `lsn` readable for as long as the tenant's leases last, or makes a lease last that much longer. It never shortens
+   * one. Of an earlier attachment, leases of what is below the cutoff are those that the index names; as long as one of
+   * what is above may be renewed, the cutoff stays.
    * @param lengthMs as settings.leaseMs, if not given
    * @throws VarveError ‘precondition’ / LSN_BELOW_CUTOFF; ‘unavailable’ / LSN_NOT_REACHED
    */
-  leaseLsn(lsn: Lsn, { isRenewal, lengthMs }: { isRenewal: boolean; lengthMs?: number }): LsnLease {
+  leaseLsn(asked: Lsn, lengthMs?: number): LsnLease {
     const timeline = this.#timeline;
-    if (lsn > timeline.lastRecordLsn) {
+    const { walSegmentBytes } = timeline;
+    // Where a page ends and where the next record begins are two names of one LSN. The last record may end with a page.
+    const lsn = firstRecordPosition(asked, walSegmentBytes) as Lsn;
+    if (lsn > firstRecordPosition(timeline.lastRecordLsn, walSegmentBytes)) {
       throw new VarveError(
         'unavailable',
         'LSN_NOT_REACHED',
@@ -120,8 +128,7 @@ export class UpkeepLoop {
         },
       );
     }
-    const isBelieved = isRenewal && this.#mayLeasesBeUnknown && lsn >= timeline.initialLsn;
-    if (!isBelieved) this.#reads.checkPromised(lsn);
+    this.#reads.checkPromised(lsn);
     return this.#keepLease(lsn, timeline.doors.clock.wallMs() + (lengthMs ?? timeline.settings.leaseMs));
   }
 
@@ -131,6 +138,13 @@ export class UpkeepLoop {
     const known = valid.find((lease) => lease.lsn === lsn)?.validUntilMs ?? 0;
     const lease = { lsn, validUntilMs: Math.max(known, validUntilMs) };
     this.#leases = [...valid.filter((other) => other.lsn !== lsn), lease];
+    const { gcCutoffLsn, remote } = this.#timeline;
+    const { leasedLsns } = remote.intendedHead;
+    // It was readable for another reason, such as a branch, which may go.
+    if (lsn < gcCutoffLsn && !leasedLsns.includes(lsn)) {
+      const both = [...leasedLsns, lsn].sort((left, right) => left - right);
+      this.#timeline.advanceGcCutoff(gcCutoffLsn, both);
+    }
     return lease;
   }
 
@@ -139,7 +153,10 @@ export class UpkeepLoop {
   }
 
   get #isHistoryHeld(): boolean {
-    return this.#historyHolders > 0 || this.#mayLeasesBeUnknown;
+    const { isGcBlocked, isGettingBranches, remote } = this.#timeline;
+    // Another node may be reading there.
+    if (!mayRemove(remote.mode)) return true;
+    return this.#historyHolders > 0 || this.#mayLeasesBeUnknown || isGcBlocked || isGettingBranches;
   }
 
   /** There may be something to do. */
@@ -149,14 +166,16 @@ export class UpkeepLoop {
     this.#tasks.run(() => this.#run());
   }
 
-  /** Merges level-0 layers now. @throws what it fails of */
-  compact(): Promise<boolean> {
-    return this.#inTurn('compact', () => this.#upkeep.compact());
+  /** Merges level-0 layers now, unless what comes of it could not be stored. @throws what it fails of */
+  async compact(): Promise<boolean> {
+    if (!mayUpload(this.#timeline.remote.mode)) return false;
+    return await this.#inTurn('compact', () => this.#upkeep.compact());
   }
 
-  /** @throws what it fails of */
-  makeImages(): Promise<number> {
-    return this.#inTurn('create images', () => this.#upkeep.makeImages());
+  /** As `compact`. @throws what it fails of */
+  async makeImages(): Promise<number> {
+    if (!mayUpload(this.#timeline.remote.mode)) return 0;
+    return await this.#inTurn('create images', () => this.#upkeep.makeImages());
   }
 
   /**
@@ -168,14 +187,21 @@ export class UpkeepLoop {
     // What is garbage already is to go first.
     if (this.#timeline.doors.remote.deletions.isBehind) return 0;
     const historyStart = await this.#historyStart();
-    return this.#inTurn('gc', () => this.#upkeep.collectGarbage(this.#promised(historyStart, horizonBytes)));
+    return this.#inTurn('gc', async () => {
+      // It may have come to be held meanwhile.
+      if (this.#isHistoryHeld) return 0;
+      return this.#upkeep.collectGarbage(this.#promised(historyStart, horizonBytes));
+    });
   }
 
   /** @throws what it fails of */
   async rewriteBottom(): Promise<boolean> {
     if (this.#isHistoryHeld || !hasReached(this.#timeline, this.#timeline.lastRecordLsn)) return false;
     const historyStart = await this.#historyStart();
-    return this.#inTurn('rewrite bottom', () => this.#upkeep.rewriteBottom(this.#promised(historyStart)));
+    return this.#inTurn('rewrite bottom', async () => {
+      if (this.#isHistoryHeld) return false;
+      return this.#upkeep.rewriteBottom(this.#promised(historyStart));
+    });
   }
 
   /** Resolves when there is nothing to tidy up for now. */
@@ -212,7 +238,9 @@ export class UpkeepLoop {
 
   /** What fails keeps nothing else from being done. @throws the first that failed */
   async #tidyUp(): Promise<void> {
-    const { isCompacting, isCollecting } = this.#timeline.settings;
+    const { settings, remote } = this.#timeline;
+    const isCompacting = settings.isCompacting && mayUpload(remote.mode);
+    const isCollecting = settings.isCollecting && mayRemove(remote.mode);
     const steps = [
       () => isCompacting && this.compact(),
       () => isCompacting && this.makeImages().then(() => false),
@@ -259,7 +287,7 @@ export class UpkeepLoop {
   }
 
   /** What is retained is looked up in the very step in which the cutoff moves. */
-  #promised(lsnAtHistoryStart: Lsn | undefined, horizonBytes?: number): PromisedReads {
+  #promised(lsnAtHistoryStart: Lsn | undefined, horizonBytes?: number): CutoffDecision {
     const timeline = this.#timeline;
     return gcCutoff({
       previousCutoff: timeline.gcCutoffLsn,

@@ -12,7 +12,7 @@ import { decodeSize } from '../keyspace/stored-values.ts';
 import { stretchOf } from '../layers/record-positions.ts';
 import { findVisibleLayers, type VisibleLayer } from '../read/visible-layers.ts';
 import { toIndexLayer } from '../remote/timeline-index.ts';
-import type { PromisedReads } from '../upkeep/gc-cutoff.ts';
+import type { CutoffDecision } from '../upkeep/gc-cutoff.ts';
 import type { LayerInput } from '../upkeep/layer-inputs.ts';
 import type { OutputTarget } from '../upkeep/layer-outputs.ts';
 import { joinPages, type Liveness, type LivePages, makeLiveness } from '../upkeep/liveness.ts';
@@ -97,19 +97,19 @@ export class TimelineUpkeep {
   }
 
   /** Removes layers that no promised read visits. Returns how many. */
-  async collectGarbage(promised: PromisedReads): Promise<number> {
+  async collectGarbage(promised: CutoffDecision): Promise<number> {
     const timeline = this.#timeline;
-    timeline.advanceGcCutoff(promised.cutoff);
+    timeline.advanceGcCutoff(promised.cutoff, promised.leasedLsns);
     const garbage = await this.#decide(() => pickGarbage(timeline.layers, promised));
     if (garbage.length > 0) timeline.replaceLayers(garbage, []);
     return garbage.length;
   }
 
   /** Rewrites history that is no longer promised, where it is deep. Returns whether there was something to do. */
-  async rewriteBottom(promised: PromisedReads): Promise<boolean> {
+  async rewriteBottom(promised: CutoffDecision): Promise<boolean> {
     const timeline = this.#timeline;
     if (!this.#areAncestorsWritten()) return false;
-    timeline.advanceGcCutoff(promised.cutoff);
+    timeline.advanceGcCutoff(promised.cutoff, promised.leasedLsns);
     const plan = await this.#decide(() =>
       pickBottom(timeline.layers, { deltaThreshold: timeline.settings.bottomThreshold }, promised),
     );

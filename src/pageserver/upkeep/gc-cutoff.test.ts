@@ -78,7 +78,7 @@ describe('the cutoff', () => {
 });
 
 test('branch points and leases below the cutoff stay readable, but for leases that are over', () => {
-  const { retainedLsns } = gcCutoff({
+  const { retainedLsns, leasedLsns } = gcCutoff({
     ...inputs,
     branchPoints: [lsn(300), lsn(40), lsn(500), lsn(600), lsn(300)],
     leases: [
@@ -90,4 +90,5 @@ test('branch points and leases below the cutoff stay readable, but for leases th
     ],
   });
   expect(retainedLsns).toEqual([40, 200, 300]);
+  expect(leasedLsns).toEqual([40, 200]);
 });

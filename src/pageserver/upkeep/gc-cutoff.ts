@@ -27,6 +27,11 @@ export interface CutoffInputs {
   readonly nowMs: number;
 }
 
+export interface CutoffDecision extends PromisedReads {
+  /** Those of the retained LSNs that somebody has a lease of. */
+  readonly leasedLsns: readonly Lsn[];
+}
+
 /** At which LSNs a timeline must be readable. */
 export interface PromisedReads {
   /** At this LSN and at all above. */
@@ -41,7 +46,7 @@ export interface PromisedReads {
  * not known where the window begins.
  * @throws AssertionError if the previous cutoff was wrong already
  */
-export function gcCutoff(inputs: CutoffInputs): PromisedReads {
+export function gcCutoff(inputs: CutoffInputs): CutoffDecision {
   const { previousCutoff, lastRecordLsn, remoteConsistentVisible, lsnAtHistoryStart, horizonBytes } = inputs;
   // A timeline begins with a cutoff, before anything of it has been validated.
   if (previousCutoff > remoteConsistentVisible && remoteConsistentVisible !== INVALID_LSN) {
@@ -52,6 +57,11 @@ export function gcCutoff(inputs: CutoffInputs): PromisedReads {
   const wanted = Math.min(byAge, bySize, remoteConsistentVisible);
   const cutoff = Math.max(previousCutoff, wanted) as Lsn;
   const leased = inputs.leases.filter((lease) => lease.validUntilMs > inputs.nowMs).map((lease) => lease.lsn);
-  const retained = new Set([...inputs.branchPoints, ...leased].filter((lsn) => lsn < cutoff));
-  return { cutoff, retainedLsns: [...retained].sort((left, right) => left - right) };
+  const ascendingBelow = (lsns: readonly Lsn[]): Lsn[] =>
+    [...new Set(lsns)].filter((lsn) => lsn < cutoff).sort((left, right) => left - right);
+  return {
+    cutoff,
+    retainedLsns: ascendingBelow([...inputs.branchPoints, ...leased]),
+    leasedLsns: ascendingBelow(leased),
+  };
 }

@@ -162,7 +162,7 @@ export const MUTANTS: readonly Mutant[] = [
     'the cutoff is back where it was after a restart',
     20,
     TIMELINE,
-    'this.remote.scheduleIndexUpdate({ gcCutoffLsn: lsn });',
+    'this.remote.scheduleIndexUpdate({ gcCutoffLsn: this.#gcCutoffLsn, leasedLsns });',
     '',
   ),
   one(

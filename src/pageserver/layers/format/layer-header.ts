@@ -189,6 +189,20 @@ function checkHeader(header: LayerHeader, fileBytes: number, file: string): void
 }
 
 /**
+ * The header of a copy that belongs to another timeline of the tenant.
+ * @param block of a header that has been decoded
+ */
+export function withOwner(block: Uint8Array, timelineId: TimelineId, generation: number): Uint8Array {
+  const changed = new Uint8Array(HEADER_BYTES);
+  changed.set(block.subarray(0, HEADER_BYTES));
+  const view = new DataView(changed.buffer);
+  changed.set(Buffer.from(timelineId, 'hex'), TIMELINE_ID);
+  view.setUint32(GENERATION, generation);
+  view.setUint32(CRC, crc32c(changed, 0, CRC));
+  return changed;
+}
+
+/**
  * Makes sure that a file is the layer that it is taken for.
  * @throws CorruptionError (`WRONG_LAYER`)
  */
