@@ -37,3 +37,21 @@ test('a lease can be had of the last record, also where it ends with a page, by 
   await expect(side.markOf(0, toLsn(boundary - 8))).rejects.toMatchObject({ code: 'LSN_BELOW_CUTOFF' });
   await expect(side.markOf(0, toLsn(after + 8))).rejects.toMatchObject({ code: 'LSN_BELOW_CUTOFF' });
 });
+
+test('leases of one timeline are so many at most, and those that are held can be renewed', async () => {
+  await using made = await BadInputWorld.open();
+  const side = made.victim;
+  await side.fill();
+  const { timeline, upkeep } = side.active;
+  while (timeline.lastRecordLsn - timeline.initialLsn < 4 * WAL_PAGE_BYTES) await side.fill();
+  const last = timeline.lastRecordLsn;
+  const lease = (number: number): void => {
+    upkeep.leaseLsn(toLsn(last - 8 * number), 60_000);
+  };
+  let held = 0;
+  expect(() => {
+    for (; held < 3000; held++) lease(held);
+  }).toThrow(/leased already/);
+  expect(held).toBeGreaterThanOrEqual(1000);
+  lease(1);
+});

@@ -36,8 +36,8 @@ export class StorageTenantAdministration implements TenantAdministration {
   readonly #nodeId: number;
   readonly #access: TenantAccess;
   readonly #extensions: AdministrationExtensions;
-  /** A patch reads what is set, and sets it anew. */
-  readonly #patches = new Limiter(1);
+  /** A patch reads what is set, and sets it anew: of a tenant one at a time. */
+  readonly #patches = new WeakMap<Tenant, Limiter>();
 
   constructor(nodeId: number, access: TenantAccess, extensions: AdministrationExtensions) {
     this.#nodeId = nodeId;
@@ -157,19 +157,27 @@ export class StorageTenantAdministration implements TenantAdministration {
   }
 
   async putConfig(tenantId: TenantId, config: TenantConfig): Promise<void> {
-    await this.#patches.run(never, async () => {
-      await (await this.#access.tenant(wholeTenant(tenantId), never)).setConfig(config);
-    });
+    const tenant = await this.#access.tenant(wholeTenant(tenantId), never);
+    await this.#patchesOf(tenant).run(never, () => tenant.setConfig(config));
   }
 
   async patchConfig(tenantId: TenantId, patch: TenantConfigPatch): Promise<void> {
-    await this.#patches.run(never, async () => {
-      const tenant = await this.#access.tenant(wholeTenant(tenantId), never);
+    const tenant = await this.#access.tenant(wholeTenant(tenantId), never);
+    await this.#patchesOf(tenant).run(never, async () => {
       const merged = Object.entries({ ...tenant.config, ...patch }).filter(
         ([, value]) => value !== null && value !== undefined,
       );
       await tenant.setConfig(Object.fromEntries(merged) as TenantConfig);
     });
+  }
+
+  #patchesOf(tenant: Tenant): Limiter {
+    let patches = this.#patches.get(tenant);
+    if (patches === undefined) {
+      patches = new Limiter(1);
+      this.#patches.set(tenant, patches);
+    }
+    return patches;
   }
 
   #activeTenant({ tenantId, state }: TenantStatus): Tenant | undefined {

@@ -4,8 +4,10 @@ import type { SimNode } from '../../../test/sim/kernel-node.ts';
 import { AttachmentService } from '../../../test/support/attachment-service.ts';
 import { never, TENANT } from '../../../test/support/remote-world.ts';
 import { parseTenantId } from '../../base/ids.ts';
+import { replaceFile } from '../../io/replace-file.ts';
 import { CollectingLogger } from '../../observe/log.ts';
 import { Metrics } from '../../observe/metrics.ts';
+import { encodeCheckedJson } from './checked-text.ts';
 import { FileGenerationSource, GENERATIONS_FILE_NAME } from './file-generation-source.ts';
 import { GENERATION_MAX } from './generation.ts';
 import type { GenerationClaim, GenerationSource } from './generation-source.ts';
@@ -176,4 +178,32 @@ test('claims that come while a call is under way go into the next one together',
   await expect(validator.isCurrent({ tenantId: TENANT, generation: 2 }, never)).rejects.toMatchObject({
     kind: 'cancelled',
   });
+});
+
+test('GN-01: a stale tenant keeps its generation and is stale after a restart; a file of version 1 knows no modes', async () => {
+  const node = nodeFor();
+  const { kernel } = node;
+  const first = await open(node);
+  await kernel.perform(() => first.attach(TENANT, never));
+  await kernel.perform(() => first.changeMode(TENANT, 1, 'AttachedStale', never));
+  await kernel.perform(() => first.adopt(OTHER, 5, 'AttachedMulti', never));
+  expect(await first.validate([{ tenantId: TENANT, generation: 1 }], never)).toEqual([]);
+  const second = await open(node);
+  expect(await kernel.perform(() => second.reattachAll(never))).toEqual(
+    new Map([
+      [TENANT, 1],
+      [OTHER, 6],
+    ]),
+  );
+  expect([second.modeOf(TENANT), second.modeOf(OTHER)]).toEqual(['AttachedStale', 'AttachedMulti']);
+
+  const { files } = node.incarnation!.doors;
+  const old = { name: 'varve-generations', version: 1, errorCode: 'X', bytesMax: 1000 };
+  const content = encodeCheckedJson(old, {
+    tenants: [{ tenantId: TENANT, generation: 3, isAttached: true }],
+  });
+  await kernel.perform(() => replaceFile(files, DIRECTORY, GENERATIONS_FILE_NAME, content));
+  const third = await open(node);
+  expect(await kernel.perform(() => third.reattachAll(never))).toEqual(new Map([[TENANT, 4]]));
+  expect(third.modeOf(TENANT)).toBe('AttachedSingle');
 });

@@ -10,6 +10,8 @@ import type { Timeline } from './timeline.ts';
 import { hasReached, type TimelineReads } from './timeline-reads.ts';
 import { TimelineUpkeep } from './upkeep.ts';
 
+/** Each is looked at when something below the cutoff is read. */
+const LEASES_MAX = 1000;
 const RETRY_TIMING = { minMs: 1000, maxMs: 60_000 };
 /** 2000-01-01 UTC, from which PostgreSQL counts, in milliseconds since 1970. */
 const POSTGRES_EPOCH_MS = 946_684_800_000;
@@ -135,6 +137,11 @@ export class UpkeepLoop {
   #keepLease(lsn: Lsn, validUntilMs: number): LsnLease {
     const nowMs = this.#timeline.doors.clock.wallMs();
     const valid = this.#leases.filter((lease) => lease.validUntilMs > nowMs);
+    if (valid.length >= LEASES_MAX && !valid.some((lease) => lease.lsn === lsn)) {
+      throw new VarveError('unavailable', 'TOO_MANY_LEASES', `${LEASES_MAX} LSNs are leased already`, {
+        lsn,
+      });
+    }
     const known = valid.find((lease) => lease.lsn === lsn)?.validUntilMs ?? 0;
     const lease = { lsn, validUntilMs: Math.max(known, validUntilMs) };
     this.#leases = [...valid.filter((other) => other.lsn !== lsn), lease];
