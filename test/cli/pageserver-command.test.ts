@@ -301,8 +301,8 @@ describe('doors', () => {
     expect(await askAs(everything)).toContain(missing);
     expect(await askAs(others)).toMatch(/does not open this/);
     expect(await askAs({ scope: 'safekeeperdata' })).toMatch(/does not open this/);
-    expect(await askAs(own, stranger)).toMatch(/token/);
-    expect(await askForPages(port, {})).toMatch(/token|password/);
+    expect(await askAs(own, stranger)).toMatch(/JWT authentication error/);
+    expect(await askForPages(port, {})).toMatch(/token|password|JWT/);
     expect(await pageserver.process.kill('SIGTERM')).toBe(0);
   });
 

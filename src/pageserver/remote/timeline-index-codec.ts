@@ -68,6 +68,7 @@ const headSchema = z.strictObject({
     .strictObject({
       timelineId: timelineIdSchema,
       lsn: lsnSchema,
+      edgeLsns: z.array(lsnSchema).min(1),
       branches: z.array(timelineIdSchema),
       isComplete: z.boolean(),
     })
@@ -144,7 +145,16 @@ function encodeHead(head: IndexHead, layerCount: number, generation: number): st
     deletedAtMs: head.deletedAtMs ?? null,
     archivedAtMs: head.archivedAtMs ?? null,
     isGcBlocked: head.isGcBlocked,
-    detachedFrom: detachedFrom === undefined ? null : { ...detachedFrom, lsn: lsnText(detachedFrom.lsn) },
+    detachedFrom:
+      detachedFrom === undefined
+        ? null
+        : {
+            timelineId: detachedFrom.timelineId,
+            lsn: lsnText(detachedFrom.lsn),
+            edgeLsns: detachedFrom.edgeLsns.map(lsnText),
+            branches: detachedFrom.branches,
+            isComplete: detachedFrom.isComplete,
+          },
     layerCount,
   };
   return `${JSON.stringify(fields)}\n`;

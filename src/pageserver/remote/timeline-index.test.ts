@@ -39,6 +39,7 @@ const DETACHED: IndexHead = {
   detachedFrom: {
     timelineId: parseTimelineId('00112233445566778899aabbccddeeff'),
     lsn: START,
+    edgeLsns: [START, toLsn(START - 0x1000)],
     branches: [parseTimelineId('0123456789abcdef0123456789abcdef')],
     isComplete: false,
   },

@@ -28,6 +28,11 @@ export interface DetachedFrom {
   readonly timelineId: TimelineId;
   /** Where the timeline had left it. */
   readonly lsn: Lsn;
+  /**
+   * Where the history that it has been given changes from one former ancestor to the next, descending; `lsn` is the first.
+   * Lists of records are whole as of each.
+   */
+  readonly edgeLsns: readonly Lsn[];
   /** Other branches of that ancestor, which began at or below `lsn`: they are to be branches of this timeline. */
   readonly branches: readonly TimelineId[];
   /** They are. Until then all history is kept. */
@@ -80,6 +85,7 @@ export function findHeadFault(head: IndexHead): string | undefined {
   if (detachedFrom !== undefined) {
     if (ancestor !== undefined) return 'the timeline has an ancestor, and was detached from one';
     if (detachedFrom.timelineId === head.timelineId) return 'the timeline was detached from itself';
+    if (detachedFrom.edgeLsns[0] !== detachedFrom.lsn) return 'the first edge is not where it was detached';
     if (detachedFrom.lsn > diskConsistentLsn)
       return 'the timeline was detached above its disk-consistent LSN';
   }

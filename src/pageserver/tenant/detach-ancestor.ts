@@ -208,6 +208,7 @@ function detaching(
   return {
     timelineId: nearest.timeline.timelineId,
     lsn: nearest.lsn,
+    edgeLsns: [...new Set([...ancestors.map(({ lsn }) => lsn), ...root.timeline.edgeLsns])],
     branches: branches.map((branch) => branch.timelineId),
     isComplete: branches.length === 0,
     initialLsn: root.timeline.initialLsn,

@@ -22,18 +22,14 @@ import {
 import { decodeCommitTime, decodeSize } from '../keyspace/stored-values.ts';
 import { lastLsnBeside } from '../layers/beside-wal.ts';
 import type { ReadContext } from '../layers/read-context.ts';
-import {
-  decodeRecordPositions,
-  type RecordPosition,
-  recordPositionsKey,
-  stretchOf,
-} from '../layers/record-positions.ts';
+import type { RecordPosition } from '../layers/record-positions.ts';
 import { findLsnByTimestamp, type TimestampFinding } from '../read/lsn-by-timestamp.ts';
 import type { PageRequest } from '../read/page-reader.ts';
 import type { ScanLimits } from '../read/scan-batch.ts';
 import type { ScannedValue } from '../read/scan-keys.ts';
 import type { ScannedBatch } from '../read/scanned-batch.ts';
 import { TimelineReader } from '../read/timeline-reader.ts';
+import { findRecordBefore } from './records-up-to.ts';
 import type { Timeline } from './timeline.ts';
 
 const SLRU_PAGES_MAX = 32;
@@ -228,7 +224,7 @@ export class TimelineReads {
   async recordBefore(lsn: Lsn, context: ReadContext): Promise<RecordPosition | undefined> {
     return await this.#count(lsn, async () => {
       await this.at(lsn, context);
-      return findRecordBefore(this.#timeline, lsn, context);
+      return findRecordBefore(this.#timeline, lsn, (of) => new TimelineReader(of, of.pageReader, context));
     });
   }
 
@@ -324,35 +320,4 @@ function sumOfMainForks(sizes: readonly ScannedValue[]): number {
     if (key.field5 === FORK_MAIN) bytes += decodeSize(value) * BLOCK_BYTES;
   }
   return bytes;
-}
-
-/** Looks in the timeline in which the LSN lies, from the stretch of WAL of the LSN on back. */
-async function findRecordBefore(
-  timeline: Timeline,
-  lsn: Lsn,
-  context: ReadContext,
-): Promise<RecordPosition | undefined> {
-  if (
-    timeline.ancestorTimeline !== undefined &&
-    timeline.ancestor !== undefined &&
-    lsn <= timeline.ancestor.lsn
-  ) {
-    return findRecordBefore(timeline.ancestorTimeline, lsn, context);
-  }
-  const reader = new TimelineReader(timeline, timeline.pageReader, context);
-  // A list is stored a little after the records in it.
-  const head = timeline.lastRecordLsn;
-  const lowest = stretchOf(timeline.ancestor?.lsn ?? timeline.initialLsn);
-  for (let stretch = stretchOf(lsn); stretch >= lowest; stretch--) {
-    const value = await reader.readValue(recordPositionsKey(stretch), head);
-    if (value === undefined) continue;
-    // Of the ancestor's records it may lack the last ones before the branch point, whose list came later than they.
-    const found = decodeRecordPositions(stretch, value).findLast(
-      ({ endLsn }) => endLsn <= lsn && endLsn > (timeline.ancestor?.lsn ?? 0),
-    );
-    if (found !== undefined) return found;
-  }
-  const { ancestorTimeline, ancestor } = timeline;
-  if (ancestorTimeline === undefined || ancestor === undefined) return undefined;
-  return findRecordBefore(ancestorTimeline, ancestor.lsn as Lsn, context);
 }

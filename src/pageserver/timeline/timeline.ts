@@ -186,6 +186,11 @@ export class Timeline implements ReadableTimeline {
     return this.remote.intendedHead.isGcBlocked;
   }
 
+  /** Where its history changes from what it made itself to what it was given of former ancestors; descending. */
+  get edgeLsns(): readonly Lsn[] {
+    return this.remote.intendedHead.detachedFrom?.edgeLsns ?? [];
+  }
+
   /** It was detached from its ancestor, and branches of that need its history which do not yet say so. */
   get isGettingBranches(): boolean {
     return this.remote.intendedHead.detachedFrom?.isComplete === false;

@@ -302,15 +302,24 @@ export class UpkeepLoop {
       remoteConsistentVisible: timeline.remote.visibleRemoteConsistentLsn,
       lsnAtHistoryStart,
       horizonBytes: horizonBytes ?? timeline.settings.historyBytes,
-      branchPoints: [...this.#retained.keys()],
+      branchPoints: this.#branchPoints(),
       leases: this.#leases,
       nowMs: timeline.doors.clock.wallMs(),
     });
   }
 
+  /** With edges of the history below which something is retained: records are looked up as of these. */
+  #branchPoints(): Lsn[] {
+    const points = [...this.#retained.keys()];
+    const { edgeLsns } = this.#timeline;
+    if (edgeLsns.length === 0) return points;
+    const lowest = Math.min(...points, ...this.#leases.map(({ lsn }) => lsn));
+    return [...points, ...edgeLsns.filter((lsn) => lsn > lowest)];
+  }
+
   #retainedLsns(): readonly Lsn[] {
     const nowMs = this.#timeline.doors.clock.wallMs();
     const leased = this.#leases.filter((lease) => lease.validUntilMs > nowMs).map((lease) => lease.lsn);
-    return [...this.#retained.keys(), ...leased];
+    return [...this.#branchPoints(), ...leased];
   }
 }
