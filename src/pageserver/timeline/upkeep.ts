@@ -1,6 +1,6 @@
 import type { Lsn } from '../../base/lsn.ts';
 import { throwIfCancelled } from '../../io/cancelled.ts';
-import type { KeyRange } from '../keyspace/key-range.ts';
+import { type KeyRange, rangesOverlap } from '../keyspace/key-range.ts';
 import {
   KIND_RELATION_BLOCK,
   KIND_RELATION_SIZE,
@@ -38,6 +38,8 @@ export class TimelineUpkeep {
   readonly #timeline: Timeline;
   readonly #reads: TimelineReads;
   #temporaryFiles = 0;
+  /** Of what images were made last, and as of which LSN. */
+  #imaged: { readonly lsn: Lsn; readonly ranges: KeyRange[] } | undefined;
 
   constructor(timeline: Timeline, reads: TimelineReads) {
     this.#timeline = timeline;
@@ -77,8 +79,19 @@ export class TimelineUpkeep {
     const [first] = tasks;
     if (first === undefined) return 0;
     const liveness = await this.#liveness([first.lsn]);
-    for (const task of tasks) await this.#makeImagesOf(task, liveness);
-    return tasks.length;
+    const wanted = tasks.filter((task) => !this.#isImaged(task));
+    for (const task of wanted) await this.#makeImagesOf(task, liveness);
+    return wanted.length;
+  }
+
+  /**
+   * Whether images of these keys were made as of the same LSN before. Where reads are deep again without anything having come
+   * since, which happens when history was rewritten or a key's image could not be made, the same once more would not
+   * help, and could not be uploaded under its name.
+   */
+  #isImaged({ keys, lsn }: ImageTask): boolean {
+    if (this.#imaged?.lsn !== lsn) this.#imaged = { lsn, ranges: [] };
+    return this.#imaged.ranges.some((range) => rangesOverlap(range, keys));
   }
 
   async #makeImagesOf({ keys, lsn }: ImageTask, liveness: Liveness): Promise<void> {
@@ -94,6 +107,7 @@ export class TimelineUpkeep {
     if (failedKeys.length > 0)
       timeline.log.error('Pages could not be made for an image layer', { failedKeys });
     timeline.replaceLayers([], layers.map(toIndexLayer));
+    if (this.#imaged?.lsn === lsn) this.#imaged.ranges.push(keys);
   }
 
   /** Removes layers that no promised read visits. Returns how many. */
