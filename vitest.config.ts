@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { SlowFirst } from './test/support/slow-first.ts';
 
 export default defineConfig({
   test: {
@@ -6,6 +7,7 @@ export default defineConfig({
     // Processes, not threads: tests change directories, send signals and run servers.
     pool: 'forks',
     globalSetup: ['test/support/leftover-processes.ts'],
+    sequence: { sequencer: SlowFirst },
     testTimeout: 20_000,
     hookTimeout: 120_000,
     teardownTimeout: 10_000,

@@ -22,7 +22,7 @@ import { backUp, corpusWithoutTablespaces, type RunningBackup, tarOf } from './i
 
 const IMPORTED = parseTimelineId('a'.repeat(32));
 const SETTINGS = { historyBytes: 2 ** 50, openLayerBytes: 16e6, targetBytes: 8e6, compactionThreshold: 3 };
-const SECONDS = 12;
+const SECONDS = 8;
 const TIMEOUT_MS = 300_000;
 const signal = new AbortController().signal;
 

@@ -7,7 +7,7 @@ const APPLY = fileURLToPath(new URL('./apply.ts', import.meta.url));
 const HUNT = fileURLToPath(new URL('./hunt.ts', import.meta.url));
 const TIMEOUT_MS = 180_000;
 /** Those that are found at once are hunted always, the others where VARVE_MUTANTS is `all`. */
-const QUICK_RUNS = 20;
+const QUICK_RUNS = 30;
 const HUNTED = MUTANTS.filter(
   ({ seedsMax }) => seedsMax <= QUICK_RUNS || process.env.VARVE_MUTANTS === 'all',
 );

@@ -110,7 +110,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   one(
     'a compaction loses the first value behind a cut',
-    20,
+    30,
     'pageserver/upkeep/compact-deltas.ts',
     'if (outputs.isLargeEnough) await outputs.end({ start: first, end: nextKey(last) });',
     'if (outputs.isLargeEnough) { await outputs.end({ start: first, end: nextKey(last) }); continue; }',
