@@ -22,7 +22,13 @@ export type PageServiceCommand =
       readonly isReplica: boolean;
     } & Target)
   /** With the relations' data. */
-  | ({ readonly kind: 'FullBackup'; readonly lsn?: Lsn; readonly previousLsn?: Lsn } & Target)
+  | ({
+      readonly kind: 'FullBackup';
+      readonly lsn?: Lsn;
+      readonly previousLsn?: Lsn;
+      /** Ours: Neon's is never compressed. */
+      readonly compression?: 'gzip' | 'zstd';
+    } & Target)
   /** The small files that a stock server starts from. Without an LSN: at the latest one. */
   | ({ readonly kind: 'StartSet'; readonly lsn?: Lsn; readonly form: StartSetForm } & Target)
   | ({ readonly kind: 'LeaseLsn'; readonly lsn: Lsn } & Target)
@@ -34,7 +40,7 @@ const QUOTED_LENGTH_MAX = 40;
 const USAGE = {
   pagestream: 'pagestream_v3 TENANT TIMELINE',
   basebackup: 'basebackup TENANT TIMELINE [LSN | latest] [--gzip] [--replica]',
-  fullbackup: 'fullbackup TENANT TIMELINE [LSN [PREVIOUS-LSN]]',
+  fullbackup: 'fullbackup TENANT TIMELINE [LSN [PREVIOUS-LSN]] [--gzip | --zstd]',
   startset: 'startset TENANT TIMELINE [LSN | latest] [--read-only | --standby]',
   lease: 'lease lsn TENANT TIMELINE LSN',
 } as const;
@@ -90,13 +96,17 @@ function parseStartSet([tenant, timeline, ...options]: readonly string[]): PageS
 }
 
 function parseFullBackup(words: readonly string[]): PageServiceCommand {
-  const [tenant, timeline, lsn, previousLsn, ...others] = words;
+  const last = words.at(-1);
+  const compression = last === '--gzip' ? 'gzip' : last === '--zstd' ? 'zstd' : undefined;
+  const [tenant, timeline, lsn, previousLsn, ...others] =
+    compression === undefined ? words : words.slice(0, -1);
   if (others.length > 0) refuse('fullbackup');
   return {
     kind: 'FullBackup',
     ...parseTarget(tenant, timeline),
     ...(lsn === undefined ? {} : { lsn: parseLsn(lsn) }),
     ...(previousLsn === undefined ? {} : { previousLsn: parseLsn(previousLsn) }),
+    ...(compression === undefined ? {} : { compression }),
   };
 }
 
@@ -163,10 +173,13 @@ export function formatPageServiceCommand(command: PageServiceCommand): string {
       return ['basebackup', target, ...lsn, ...flags].join(' ');
     }
     case 'FullBackup': {
-      const { previousLsn } = command;
-      if (previousLsn === undefined) return ['fullbackup', target, ...lsn].join(' ');
-      if (lsn.length === 0) throw new CommandError('BAD_COMMAND', 'a previous LSN without an LSN');
-      return ['fullbackup', target, ...lsn, formatLsn(previousLsn)].join(' ');
+      const { previousLsn, compression } = command;
+      if (previousLsn !== undefined && lsn.length === 0) {
+        throw new CommandError('BAD_COMMAND', 'a previous LSN without an LSN');
+      }
+      const previous = previousLsn === undefined ? [] : [formatLsn(previousLsn)];
+      const flags = compression === undefined ? [] : [`--${compression}`];
+      return ['fullbackup', target, ...lsn, ...previous, ...flags].join(' ');
     }
     case 'StartSet':
       return ['startset', target, ...lsn, ...FLAG_OF_FORM[command.form]].join(' ');

@@ -164,7 +164,13 @@ export class PageserverCommands implements SessionHandler<Identity> {
         const previousRecordLsn = command.previousLsn;
         return streamBackup(
           active,
-          { kind: 'full', lsn, previousRecordLsn, isReplica: false, compression: 'none' },
+          {
+            kind: 'full',
+            lsn,
+            previousRecordLsn,
+            isReplica: false,
+            compression: command.compression ?? 'none',
+          },
           context,
         );
       }
