@@ -4,7 +4,7 @@ import { someRuns } from './engine-commands.ts';
 import { type RunCounts, runEngine } from './run-engine.ts';
 
 /** More of them, and other seeds: npm run engine-model. */
-const RUNS = 80;
+const RUNS = 40;
 const SEED = 20_260_101;
 
 test('what the engine says is what a plain model says, whatever fails and crashes in between', async () => {

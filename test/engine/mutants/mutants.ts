@@ -27,7 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
     'garbage collection forgets branch points',
     20,
     'pageserver/timeline/upkeep-loop.ts',
-    'branchPoints: [...this.#retained.keys()],',
+    'branchPoints: this.#branchPoints(),',
     'branchPoints: [],',
   ),
   one(
