@@ -301,6 +301,9 @@ async function serveHttp(
     receivers,
     gcBlocking,
     ...imports(storage.doors.files),
+    detachAncestor: async (tenant, timelineId, behavior) => ({
+      reparented_timelines: [...(await storage.detachAncestor(tenant, timelineId, behavior))],
+    }),
   };
   addPageserverRoutes(app, administerStorage({ nodeId, directory, storage, extensions }));
   addProfileRoutes(app, doors.profiler);

@@ -71,8 +71,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: kind('delete'), branch }) },
-  // Of no weight for now: a fork that was dropped can come back with it (--seed 20260101 --path 30 with weight 2).
-  { weight: 0, arbitrary: fc.record({ kind: kind('detach'), branch, isOfAll: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ kind: kind('detach'), branch, isOfAll: fc.boolean() }) },
   {
     weight: 2,
     arbitrary: fc.record({

@@ -27,7 +27,7 @@ export interface PagedTimeline {
   children: number;
 }
 
-/** Timelines of two tenants that come, grow, branch, are detached and attached, and go. */
+/** Timelines of two tenants that come, grow, branch, leave their ancestors, are detached and attached, and go. */
 export class PagedTimelines {
   readonly actions = new Map<string, number>();
   /** Of a timeline, or of a tenant with all of its timelines. */
@@ -63,7 +63,8 @@ export class PagedTimelines {
     else if (dice < 0.71) await this.#create(this.#random.pick(this.#tenants));
     else if (dice < 0.83) await this.#branch();
     else if (dice < 0.95) await this.#remove();
-    else await this.#reattach();
+    else if (dice < 0.98) await this.#reattach();
+    else await this.#detachAncestor();
   }
 
   #count(action: string): void {
@@ -155,8 +156,28 @@ export class PagedTimelines {
     for (const timeline of timelines) timeline.isLeaving = true;
     this.#noteShutdown(await this.#host.ask('detach', { tenantId }));
     await this.#host.ask('attach', { tenantId });
+    await this.#comeBack(timelines);
+  }
+
+  /** Its readers are sent away with those of the whole tenant, which is loaded anew. */
+  async #detachAncestor(): Promise<void> {
+    const branch = this.#pick((timeline) => this.#parents.get(timeline) !== undefined);
+    const parent = branch === undefined ? undefined : this.#parents.get(branch);
+    if (branch === undefined || parent === undefined) return;
+    const { tenantId, timelineId } = branch;
+    const timelines = [...this.#all].filter((timeline) => timeline.tenantId === tenantId);
+    if (timelines.some(({ isBusy, isLeaving }) => isBusy || isLeaving)) return;
+    this.#count('detach ancestor');
+    for (const timeline of timelines) timeline.isLeaving = true;
+    await this.#host.ask('detachAncestor', { tenantId, timelineId });
+    parent.children--;
+    this.#parents.set(branch, undefined);
+    await this.#comeBack(timelines);
+  }
+
+  /** What was not in the store yet comes again. */
+  async #comeBack(timelines: readonly PagedTimeline[]): Promise<void> {
     for (const timeline of timelines) {
-      // What was not in the store yet comes again.
       await this.#feed(timeline);
       timeline.life++;
       timeline.isLeaving = false;

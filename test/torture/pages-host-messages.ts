@@ -14,6 +14,8 @@ export interface PagesHostCommands {
   /** How long it took, in milliseconds in which the machine had a processor for it. */
   remove: { argument: TimelinePlace; answer: number };
   detach: { argument: { readonly tenantId: string }; answer: number };
+  /** The branch and all that it descends from become independent; the tenant is loaded anew. */
+  detachAncestor: { argument: TimelinePlace; answer: undefined };
   attach: { argument: { readonly tenantId: string }; answer: undefined };
   usage: { argument: undefined; answer: PagesHostUsage };
 }

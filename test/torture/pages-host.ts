@@ -98,6 +98,13 @@ serveCommands<PagesHostCommands>(
       for (const { timeline } of tenantOf(place).timelines) intakes.delete(timeline.timelineId);
       return await timed(() => running().storage.detach(parseTenantId(place.tenantId)));
     },
+    detachAncestor: async (place) => {
+      const tenant = tenantOf(place);
+      for (const { timeline } of tenant.timelines) intakes.delete(timeline.timelineId);
+      const behavior = 'multi_level_and_no_reparent';
+      await running().storage.detachAncestor(tenant, parseTimelineId(place.timelineId), behavior);
+      return undefined;
+    },
     attach: async ({ tenantId }) => {
       await running().storage.attach(parseTenantId(tenantId));
       return undefined;

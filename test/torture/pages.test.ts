@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { runPagesRound, SHUTDOWN_MS_MAX } from './pages-round.ts';
 
 test('PS-06: pages are right, shutdowns quick and memory bounded while clients do not read, send garbage and leave', async () => {
-  const actions = ['create', 'branch', 'grow', 'delete', 'detach and attach'];
+  const actions = ['create', 'branch', 'grow', 'delete', 'detach and attach', 'detach ancestor'];
   const result = await runPagesRound({ seed: 7, durationMs: 5000, actions });
   expect(result).toMatchObject({ wrong: [], stuck: [] });
   expect(result.pages).toBeGreaterThan(200);

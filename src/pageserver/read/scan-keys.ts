@@ -57,7 +57,7 @@ async function scanLayersOfNow(
       await using cursor = await layer.scan(part, context);
       while (cursor.advance() || (await cursor.next())) {
         if (++visited % VALUES_A_TURN === 0) await timeline.yieldToOthers();
-        if (cursor.lsn >= lsnEnd) continue;
+        if (cursor.lsn < part.lsnStart || cursor.lsn >= lsnEnd) continue;
         const key = readKey(cursor.keyView, cursor.keyOffset);
         newest.take(key, cursor.lsn, cursor.flags, cursor.bytes, cursor.offset, cursor.length);
       }

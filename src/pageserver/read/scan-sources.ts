@@ -7,6 +7,7 @@ import type { ReadContext } from '../layers/read-context.ts';
 import { VALUE_IMAGE, VALUE_KIND_MASK } from '../layers/value.ts';
 import type { StoredLayer } from './readable-timeline.ts';
 import { ScannedBatch } from './scanned-batch.ts';
+import type { VisiblePart } from './visible-layers.ts';
 
 export const LACKING = 0;
 export const READY = 1;
@@ -26,7 +27,7 @@ export interface ScanSource extends AsyncDisposable {
   load(): Promise<void>;
 }
 
-/** A layer file: of each key's values, which stand in order of LSN, the last below `lsnEnd`. */
+/** A layer file: of each key's values, which stand in order of LSN, the last that its part shows, below `lsnEnd`. */
 export class StoredSource implements ScanSource {
   readonly keyView: DataView = new DataView(new ArrayBuffer(KEY_BYTES));
   lsn = 0;
@@ -35,9 +36,11 @@ export class StoredSource implements ScanSource {
   length = 0;
   readonly #layer: StoredLayer;
   readonly #lsnEnd: number;
-  readonly #parts: readonly KeyRange[];
+  readonly #parts: readonly VisiblePart[];
   readonly #context: ReadContext;
   #nextPart = 0;
+  /** Where the current part begins. */
+  #lsnStart = 0;
   #cursor: LayerCursor | undefined;
   /** The cursor stands on a value that has not been looked at. */
   #stands = false;
@@ -45,7 +48,7 @@ export class StoredSource implements ScanSource {
   #hasFound = false;
   #hasEnded = false;
 
-  constructor(layer: StoredLayer, lsnEnd: number, parts: readonly KeyRange[], context: ReadContext) {
+  constructor(layer: StoredLayer, lsnEnd: number, parts: readonly VisiblePart[], context: ReadContext) {
     this.#layer = layer;
     this.#lsnEnd = lsnEnd;
     this.#parts = parts;
@@ -64,7 +67,7 @@ export class StoredSource implements ScanSource {
         if (this.#leaveKey()) return READY;
         this.#enterKey(cursor);
       }
-      if (cursor.lsn < this.#lsnEnd) this.#take(cursor);
+      if (cursor.lsn >= this.#lsnStart && cursor.lsn < this.#lsnEnd) this.#take(cursor);
       this.#stands = false;
     }
   }
@@ -79,7 +82,10 @@ export class StoredSource implements ScanSource {
     this.#cursor = undefined;
     const part = this.#parts[this.#nextPart++];
     if (part === undefined) this.#hasEnded = true;
-    else this.#cursor = await this.#layer.scan(part, this.#context);
+    else {
+      this.#lsnStart = part.lsnStart;
+      this.#cursor = await this.#layer.scan(part, this.#context);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

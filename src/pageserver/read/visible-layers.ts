@@ -5,14 +5,20 @@ import { lastLsnBeside } from '../layers/beside-wal.ts';
 import type { OpenLayer } from '../layers/open-layer.ts';
 import type { ReadableTimeline, StoredLayer } from './readable-timeline.ts';
 
+/** Of some keys what a layer has from an LSN on. */
+export interface VisiblePart extends KeyRange {
+  /** Inclusive. An image layer says what the keys were below, also where it has no value. */
+  readonly lsnStart: number;
+}
+
 /** A layer that a read of a range of keys may have to visit. */
 export interface VisibleLayer {
   readonly timeline: ReadableTimeline;
   readonly layer: StoredLayer;
   /** Exclusive: values from here on are not of this read, though the layer may have such. */
   readonly lsnEnd: number;
-  /** The parts of the range for which it matters. */
-  readonly parts: readonly KeyRange[];
+  /** The parts of the range for which it matters, in the order of keys. */
+  readonly parts: readonly VisiblePart[];
 }
 
 /** All that a read of a range of keys may have to visit, from the newest on. */
@@ -39,8 +45,11 @@ export function findVisibleLayers(timeline: ReadableTimeline, range: KeyRange, l
     for (const layer of at.memoryLayers) {
       if (layer.lsnStart < lsnEnd) memory.push({ layer, lsnEnd, parts: remaining });
     }
-    for (const layer of storedBelow(at, range, lsnEnd)) {
-      const parts = remaining.filter((part) => rangesOverlap(part, layer.keys));
+    const layers = storedBelow(at, range, lsnEnd);
+    const images = layers.filter((layer) => layer.kind === 'image');
+    for (const layer of layers) {
+      const seen = remaining.filter((part) => rangesOverlap(part, layer.keys));
+      const parts = aboveImages(layer, seen, images);
       if (parts.length === 0) continue;
       stored.push({ timeline: at, layer, lsnEnd, parts });
       if (layer.kind === 'image') remaining = remaining.flatMap((part) => subtract(part, layer.keys));
@@ -59,6 +68,32 @@ function storedBelow(timeline: ReadableTimeline, range: KeyRange, lsnEnd: number
     .overlapping(range, INVALID_LSN, lsnEnd)
     .filter((layer) => layer.lsnStart < lsnEnd)
     .sort((left, right) => end(right) - end(left) || isDelta(right) - isDelta(left));
+}
+
+/**
+ * From which LSN on a layer matters, by key. A delta layer may have older values than an image layer that it spans, of
+ * keys that the image says do not exist: the values between, which ended them, may have been forgotten.
+ * @param images from the newest to the oldest
+ */
+function aboveImages(
+  layer: StoredLayer,
+  seen: readonly KeyRange[],
+  images: readonly StoredLayer[],
+): VisiblePart[] {
+  const parts: VisiblePart[] = [];
+  let remaining = seen;
+  for (const { keys, lsnStart } of layer.kind === 'delta' ? images : []) {
+    if (lsnStart < layer.lsnStart || lsnStart >= layer.lsnEnd) continue;
+    for (const part of remaining) {
+      if (!rangesOverlap(part, keys)) continue;
+      const start = compareKeys(part.start, keys.start) < 0 ? keys.start : part.start;
+      const end = compareKeys(part.end, keys.end) < 0 ? part.end : keys.end;
+      if (lsnStart + 1 < layer.lsnEnd) parts.push({ start, end, lsnStart: lsnStart + 1 });
+    }
+    remaining = remaining.flatMap((part) => subtract(part, keys));
+  }
+  for (const part of remaining) parts.push({ ...part, lsnStart: layer.lsnStart });
+  return parts.sort((left, right) => compareKeys(left.start, right.start));
 }
 
 /** What is in `part` but not in `taken`. */
