@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { registerCompute } from './commands/compute.ts';
 import { registerDevTimeline } from './commands/dev-timeline.ts';
 import { registerLayerDraw } from './commands/layer-draw.ts';
 import { registerLayerDump } from './commands/layer-dump.ts';
@@ -39,6 +40,7 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
   registerVersion(program, context);
   registerSafekeeper(program, context);
   registerPageserver(program, context);
+  registerCompute(program, context);
   const proposer = program.command('proposer').description("take a server's WAL to safekeepers");
   registerProposer(proposer, context);
   const dev = program.command('dev').description('what there is to try parts out, without a control plane');

@@ -4,6 +4,7 @@ import type { MembershipConfiguration } from '../contracts/membership.ts';
 import { nodeClock } from '../io/node/clock.ts';
 import { nodeRandom } from '../io/node/random.ts';
 import { nodeSockets } from '../io/node/sockets.ts';
+import { StopSignals } from '../io/node/stop-signals.ts';
 import type { PasswordSource } from '../libpq/client/authenticate.ts';
 import { createJsonLogger, type JsonLogOptions } from '../observe/log.ts';
 import { parseConnectionString } from './connection-string.ts';
@@ -11,10 +12,6 @@ import type { ProposerDoors, ProposerOptions } from './options.ts';
 import { connectToServer, identifyServer, type ServerIdentity } from './postgres-server.ts';
 import { PostgresSource } from './postgres-source.ts';
 import { Proposer } from './proposer.ts';
-
-/** Longer than anything waits: only its being there counts. */
-const KEEP_ALIVE_MS = 2 ** 30;
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 
 export type LogLevel = JsonLogOptions['level'];
 
@@ -143,29 +140,4 @@ function makeDoors(level: LogLevel): ProposerDoors {
     random: nodeRandom,
     logger: createJsonLogger({ level, clock: nodeClock, destination }),
   };
-}
-
-/** The first signal asks for an end in order, the second one for an end. Keeps the process alive until it is let go of. */
-class StopSignals implements Disposable {
-  readonly first = new AbortController();
-  readonly second = new AbortController();
-  readonly firstGiven: Promise<void>;
-  /** Timers of the clock door keep no process alive, and while no safekeeper can be reached there is nothing else. */
-  readonly #keepAlive = setInterval(() => undefined, KEEP_ALIVE_MS);
-  readonly #listener = (): void => {
-    if (this.first.signal.aborted) this.second.abort();
-    this.first.abort();
-  };
-
-  constructor() {
-    this.firstGiven = new Promise((resolve) => {
-      this.first.signal.addEventListener('abort', () => resolve());
-    });
-    for (const signal of STOP_SIGNALS) process.on(signal, this.#listener);
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#keepAlive);
-    for (const signal of STOP_SIGNALS) process.off(signal, this.#listener);
-  }
 }

@@ -24,6 +24,9 @@ import { WalWindow } from './wal-window.ts';
 /** A stock server whose directory storage has made stays on its first timeline. */
 const POSTGRES_TIMELINE_ID = 1;
 
+/** What has to be known of whoever writes WAL. */
+export type SourceServer = Pick<ProposerOptions, 'pgVersion' | 'systemIdentifier'>;
+
 /**
  * Takes the WAL of one server to the safekeepers, and knows what is committed. It has a term of its own, which it
  * gets by an election; when somebody else gets a higher one it ends with an error of the kind ‘fenced’, and whoever
@@ -172,10 +175,12 @@ export class Proposer {
   /**
    * Begins to take the source's WAL, from `startLsn` on. When the source ends in order this waits for `finish`; when it
    * fails, so does the proposer. To be called once.
+   * @param server of what server it is, where that was not known at the election
    */
-  attach(source: WalSource): void {
+  attach(source: WalSource, server: SourceServer = this.#options): void {
     if (this.#source !== undefined) throw new AssertionError('a proposer has one source');
-    const { pgVersion, systemIdentifier, segmentBytes } = this.#options;
+    const { segmentBytes } = this.#options;
+    const { pgVersion, systemIdentifier } = server;
     if (pgVersion === 0 || systemIdentifier === 0n) {
       throw new BadRequestError(
         'UNKNOWN_SERVER',

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../src/base/ids.ts';
@@ -69,6 +69,8 @@ export class VarveWorld implements AsyncDisposable {
 
   static async start(): Promise<VarveWorld> {
     const world = new VarveWorld(await mkdtemp(join(tmpdir(), 'varve-world-')));
+    // Where we are root servers run as somebody else, in directories of their own below it.
+    await chmod(world.directory, 0o711);
     try {
       await Promise.all(SAFEKEEPERS.map((id) => world.#startSafekeeper(id)));
       await world.startPageserver();
@@ -209,6 +211,16 @@ export class VarveWorld implements AsyncDisposable {
   async startComputeOnStartSet(timelineId: TimelineId): Promise<Compute> {
     const restored = await this.restoreStartSet(timelineId, 'primary', COMPUTE_SETTINGS);
     return await this.#compute(timelineId, restored);
+  }
+
+  /** Runs `varve compute`. It may not be ready yet. */
+  spawnCompute(timelineId: TimelineId, name: string, args: readonly string[] = []): VarveProcess {
+    return this.#family.start([
+      ...['compute', '--tenant', this.tenantId, '--timeline', timelineId],
+      ...['--pageserver', `127.0.0.1:${this.pageserverPort}`],
+      ...['--safekeepers', this.#members, '--generation', String(MEMBERSHIP_GENERATION)],
+      ...['--dir', join(this.directory, name), '--listen', '127.0.0.1:0', ...args],
+    ]);
   }
 
   async #restore(

@@ -15,6 +15,8 @@ export interface Mutant {
   readonly edits: readonly Edit[];
   /** So many seeds from the first one on must do. */
   readonly seedsMax: number;
+  /** The first seed: those before are known to show nothing, and would only take time. 1 where it is not given. */
+  readonly firstSeed?: number;
 }
 
 const SOURCES = new URL('../../src/', import.meta.url).href;

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 
 /**
  * What the guard does: wait for a line on standard input. `done` means that its owner has cleaned up; end of file
@@ -48,52 +47,5 @@ export class ProcessGuard {
   /** Lets the guard go: the server has ended, or has a new guard. */
   release(): void {
     this.#child.stdin?.end('done\n');
-  }
-}
-
-interface ProcessIdentity {
-  readonly pid: number;
-  readonly parentPid: number;
-  readonly state: string;
-  /** Ticks after boot: tells apart two processes with the same pid. */
-  readonly startTime: string;
-}
-
-function readProcess(pid: number): ProcessIdentity | undefined {
-  let text: string;
-  try {
-    text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  } catch {
-    return undefined; // It has ended.
-  }
-  // The second field, the command, is in parentheses and may hold anything (proc(5)).
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { pid, state: fields[0] ?? '', parentPid: Number(fields[1]), startTime: fields[19] ?? '' };
-}
-
-/** A process's direct children (Linux). PostgreSQL's backends each lead a process group of their own. */
-export function listChildren(parentPid: number): ProcessIdentity[] {
-  const children: ProcessIdentity[] = [];
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const found = readProcess(Number(name));
-    if (found !== undefined && found.parentPid === parentPid) children.push(found);
-  }
-  return children;
-}
-
-/** Whether a process seen before still runs. A zombie does not: it has released all that it held. */
-export function isRunning(identity: ProcessIdentity): boolean {
-  const now = readProcess(identity.pid);
-  return now !== undefined && now.startTime === identity.startTime && now.state !== 'Z' && now.state !== 'X';
-}
-
-/** Sends a signal; false if the process no longer exists. */
-export function signal(pid: number, name: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, name);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false;
-    throw error;
   }
 }

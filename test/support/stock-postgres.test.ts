@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { hydrateSymlinks } from '../../src/io/node/postgres-binaries.ts';
-import { listChildren } from './process-guard.ts';
+import { listChildren } from '../../src/io/node/process-table.ts';
 import { StockPostgres } from './stock-postgres.ts';
 
 /** A zombie, which some container's first process never collects, counts as ended. */

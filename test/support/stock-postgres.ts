@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import { prepareBinaries } from '../../src/io/node/postgres-binaries.ts';
+import { isRunning, listChildren, signalProcess } from '../../src/io/node/process-table.ts';
 import { type Account, findAccount, giveTo, spawnIdentity } from '../../src/io/node/unprivileged-account.ts';
 import {
   copyDirectory,
@@ -17,7 +18,7 @@ import {
   serverEnvironment,
   templateDirectory,
 } from './cluster-template.ts';
-import { isRunning, listChildren, ProcessGuard, signal } from './process-guard.ts';
+import { ProcessGuard } from './process-guard.ts';
 
 export type Setting = string | number | boolean;
 export type StopMode = 'smart' | 'fast' | 'immediate';
@@ -249,8 +250,9 @@ export class StockPostgres {
     const child = this.#child;
     if (child?.pid === undefined || this.#exited === undefined) return;
     child.ref();
-    signal(child.pid, STOP_SIGNAL[mode]);
+    signalProcess(child.pid, STOP_SIGNAL[mode]);
     const timeout = new AbortController();
+    // When it has exited, nobody waits for the rest of the time.
     const reason = await Promise.race([
       this.#exited,
       delay(STOP_TIMEOUT_MS, undefined, { signal: timeout.signal, ref: true }).catch(() => undefined),
@@ -272,24 +274,26 @@ export class StockPostgres {
     const child = this.#child;
     if (child?.pid === undefined || this.#exited === undefined) return;
     child.ref();
+    // Without this file the server has not got as far as to have a segment.
     const lock = await readFile(join(this.dataDirectory, 'postmaster.pid'), 'utf8').catch(() => '');
     // Stopped, the postmaster starts no new child while we look.
-    signal(child.pid, 'SIGSTOP');
+    signalProcess(child.pid, 'SIGSTOP');
     const children = listChildren(child.pid);
-    signal(child.pid, 'SIGKILL');
-    for (const { pid } of children) signal(pid, 'SIGKILL');
+    signalProcess(child.pid, 'SIGKILL');
+    for (const { pid } of children) signalProcess(pid, 'SIGKILL');
     await this.#exited;
     while (children.some(isRunning)) await delay(POLL_INTERVAL_MS);
     // Nobody is left to remove the interlock segment. The next start would, but there may be none.
     const segment = lock.split('\n')[6]?.trim().split(/\s+/)[1];
     if (segment !== undefined && lock.startsWith(`${child.pid}\n`)) {
+      // Some kernels' settings have removed it with the last process that was attached to it.
       await run('ipcrm', ['-m', segment]).catch(() => undefined);
     }
   }
 
   /** For a process that is ending: tells the postmaster to quit at once and does not wait. */
   killNow(): void {
-    if (this.#child?.pid !== undefined) signal(this.#child.pid, 'SIGQUIT');
+    if (this.#child?.pid !== undefined) signalProcess(this.#child.pid, 'SIGQUIT');
   }
 
   get isRunning(): boolean {

@@ -1,8 +1,8 @@
-/** Runs seeds from 1 on until one breaks a rule, and prints which one and what; with apply.ts, of a mutant. */
+/** Runs so many seeds, from one on, until one breaks a rule, and prints which one and what; with apply.ts, of a mutant. */
 import { runSeed } from '../cluster/run-seed.ts';
 
-const seedsMax = Number(process.argv[2]);
-for (let seed = 1; seed <= seedsMax; seed++) {
+const [seedsMax, firstSeed = 1] = process.argv.slice(2).map(Number) as [number, number?];
+for (let seed = firstSeed; seed < firstSeed + seedsMax; seed++) {
   const { violation } = await runSeed({ seed, safekeepers: 3 });
   if (violation === undefined) continue;
   console.log(`${seed} ${violation.message}`);

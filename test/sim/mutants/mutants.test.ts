@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import type { Mutant } from '../../support/mutants.ts';
 import { MUTANTS } from './mutants.ts';
 
 const APPLY = fileURLToPath(new URL('./apply.ts', import.meta.url));
@@ -8,12 +9,12 @@ const HUNT = fileURLToPath(new URL('./hunt.ts', import.meta.url));
 const TIMEOUT_MS = 120_000;
 
 /** What the first seed says that finds it; rejects where none does. */
-function hunt(name: string, seedsMax: number): Promise<string> {
+function hunt({ name, seedsMax, firstSeed = 1 }: Mutant): Promise<string> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, VARVE_MUTANT: name };
     execFile(
       process.execPath,
-      ['--import', APPLY, HUNT, String(seedsMax)],
+      ['--import', APPLY, HUNT, String(seedsMax), String(firstSeed)],
       { env },
       (error, stdout, stderr) => {
         if (error === null) resolve(stdout.trim());
@@ -30,8 +31,8 @@ test('there are at least fifteen mutants, each with a name of its own', () => {
 
 test.each(MUTANTS)(
   'sim: $seedsMax seeds find the mutant “$name”',
-  async ({ name, seedsMax }) => {
-    expect(await hunt(name, seedsMax)).toMatch(/^\d+ ./);
+  async (mutant) => {
+    expect(await hunt(mutant)).toMatch(/^\d+ ./);
   },
   TIMEOUT_MS,
 );

@@ -80,7 +80,8 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   {
     name: 'generations are not compared',
-    seedsMax: 1500,
+    firstSeed: 510,
+    seedsMax: 1000,
     edits: [
       {
         file: ACCEPTOR,
@@ -123,13 +124,16 @@ export const MUTANTS: readonly Mutant[] = [
     'return newer > 0 ? vote : best;',
     'return newer < 0 ? vote : best;',
   ),
-  one(
-    'the donor is the one with most, whatever its term',
-    400,
-    'proposer/consensus/election.ts',
-    'lastTerm(vote) - lastTerm(best) || vote.flushLsn - best.flushLsn',
-    'vote.flushLsn - best.flushLsn',
-  ),
+  {
+    ...one(
+      'the donor is the one with most, whatever its term',
+      400,
+      'proposer/consensus/election.ts',
+      'lastTerm(vote) - lastTerm(best) || vote.flushLsn - best.flushLsn',
+      'vote.flushLsn - best.flushLsn',
+    ),
+    firstSeed: 340,
+  },
   one(
     'a full segment is renamed and the directory not synced',
     400,
@@ -146,7 +150,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   one(
     'a vote shows terms beyond the end of the log',
-    1500,
+    400,
     ACCEPTOR,
     'termHistory: historyUpTo(this.#persistent.termHistory, this.flushLsn),\n    };',
     'termHistory: this.#persistent.termHistory,\n    };',

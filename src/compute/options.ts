@@ -1,0 +1,61 @@
+import type { TenantId, TimelineId } from '../base/ids.ts';
+import type { Lsn } from '../base/lsn.ts';
+import type { MembershipConfiguration } from '../contracts/membership.ts';
+import type { Clock } from '../io/clock.ts';
+import type { Files } from '../io/files.ts';
+import type { Random } from '../io/random.ts';
+import type { Servers } from '../io/servers.ts';
+import type { ServerTrust, SocketAddress, Sockets } from '../io/sockets.ts';
+import type { PasswordSource } from '../libpq/client/authenticate.ts';
+import type { Logger } from '../observe/log.ts';
+
+export interface ComputeDoors {
+  readonly files: Files;
+  readonly sockets: Sockets;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly servers: Servers;
+}
+
+export interface PageserverAccess {
+  readonly address: SocketAddress;
+  /** Of the scope `tenant`, where it asks for one. */
+  readonly token?: PasswordSource;
+  /** Insist on TLS. */
+  readonly tls?: ServerTrust;
+}
+
+/**
+ * A primary begins at the end of its branch, and its WAL is the branch's from then on. A read-only one is as of an LSN, which a
+ * lease keeps readable, and writes nothing: the server itself stays in recovery.
+ */
+export type ComputeMode = { readonly kind: 'primary' } | { readonly kind: 'read-only'; readonly lsn: Lsn };
+
+/** What a compute is, and where it finds storage. */
+export interface ComputeOptions {
+  readonly tenantId: TenantId;
+  readonly timelineId: TimelineId;
+  readonly mode: ComputeMode;
+  readonly pageserver: PageserverAccess;
+  readonly membership: MembershipConfiguration;
+  /** For safekeepers that ask for a token. */
+  readonly safekeeperToken?: PasswordSource;
+  /** Insist on TLS with safekeepers. */
+  readonly safekeeperTls?: { readonly authorities?: string };
+  /** Everything local is below it. What is there is worth nothing: it goes at each start and end. */
+  readonly directory: string;
+  /** With `postgres` of the timeline's major. */
+  readonly binDirectory: string;
+  readonly postgresMajor: number;
+  /** Where clients connect to. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Of the timeline's WAL. */
+  readonly walSegmentBytes: number;
+  /** Settings of the server. Those that durability rests on are refused. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** Lines of pg_hba.conf, in place of those that let everybody on this machine in, and others with a password. */
+  readonly hostBasedAuthentication?: string;
+  /** How long storage may take to answer before a start is given up. */
+  readonly storageWaitMs: number;
+}
