@@ -1,4 +1,5 @@
 import { type BranchResult, measureBranches } from './engine/branches.ts';
+import { measureCreations } from './engine/creations.ts';
 import { measureManyLayers } from './engine/many-layers.ts';
 import { measureColdReads, measureWarmReads, type ReadResult } from './engine/reads.ts';
 import { measureStorageCost, type StorageCost } from './engine/storage-cost.ts';
@@ -16,6 +17,7 @@ export interface EngineOptions {
 
 export interface EngineResult {
   readonly reads: readonly ReadResult[];
+  /** And timelines that are new clusters. */
   readonly branches: readonly BranchResult[];
   readonly cost: StorageCost | undefined;
 }
@@ -41,8 +43,10 @@ export async function measureEngine(
   ]);
   const samples = Math.min(BRANCH_SAMPLES, options.branches);
   const branches = await runPart('branches', () => measureBranches(recording, options.branches, samples));
+  const creation = await runPart('creations', () => measureCreations(samples));
   const cost = await runPart('cost', () => measureStorageCost(recording));
-  return { reads: [...(warm ?? []), ...(layers ?? []), ...(cold ?? [])], branches: branches ?? [], cost };
+  const made = [...(branches ?? []), ...(creation === undefined ? [] : [creation])];
+  return { reads: [...(warm ?? []), ...(layers ?? []), ...(cold ?? [])], branches: made, cost };
 }
 
 export function formatEngine({ reads, branches, cost }: EngineResult): string {

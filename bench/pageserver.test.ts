@@ -29,7 +29,9 @@ test('a quick run of ingest and engine measures a little of everything, and prin
     const parts: string[] = [];
     const options = { seconds: 0.05, repeats: 1, only: '', layers: 1000, branches: 20 };
     const engine = await measureEngine(recording, options, (text) => void parts.push(text));
-    expect(parts).toEqual(['warm', 'layers', 'cold', 'branches', 'cost'].map((name) => `engine: ${name}`));
+    expect(parts).toEqual(
+      ['warm', 'layers', 'cold', 'branches', 'creations', 'cost'].map((name) => `engine: ${name}`),
+    );
     for (const { pages, loopUs, allUs } of engine.reads) {
       expect(pages).toBeGreaterThan(0);
       expect(loopUs.median).toBeGreaterThan(0);
@@ -41,11 +43,17 @@ test('a quick run of ingest and engine measures a little of everything, and prin
       'cold, portable: redo',
       'cold, direct: redo',
     ]);
-    expect(engine.branches.map(({ present }) => present)).toEqual([1, 21, 41]);
+    expect(engine.branches.map(({ present }) => present)).toEqual([1, 21, 41, 5]);
     expect(engine.cost?.walBytes).toBe(ingest.take.bytes);
     expect(engine.cost?.storedBytes).toBeGreaterThan(0);
     const text = formatEngine(engine);
-    for (const name of ['hot page', 'image, 1001 layers', 'among many', 'written per byte of WAL']) {
+    for (const name of [
+      'hot page',
+      'image, 1001 layers',
+      'among many',
+      'new cluster',
+      'written per byte of WAL',
+    ]) {
       expect(text).toContain(name);
     }
   } finally {

@@ -50,9 +50,11 @@ export class Host {
   };
 
   async stop(): Promise<void> {
-    await this.#ingest?.running.catch(() => undefined);
-    await this.#served?.door.close();
-    await this.#opened?.bed[Symbol.asyncDispose]();
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => this.#opened?.bed[Symbol.asyncDispose]());
+    stack.defer(() => this.#served?.door.close());
+    this.#ingest?.stop.abort();
+    await this.#ingest?.running;
   }
 
   get #running(): Opened {

@@ -20,9 +20,6 @@ export interface TakeResult {
 
 const MEBIBYTE = 1024 * 1024;
 
-/** The writer of an open layer has two buffers of this size, which are no part of its index. */
-const WRITER_BYTES = 2 * MEBIBYTE;
-
 export async function measureTake(recording: Recording, repeats: number): Promise<TakeResult> {
   const wal = recording.readWal();
   await using bed = await PageserverBed.open({ settings: { ...NO_UPKEEP, openLayerBytes: 4096 * MEBIBYTE } });
@@ -40,10 +37,7 @@ export async function measureTake(recording: Recording, repeats: number): Promis
     const loopMs = threadMs() - start.loopMs;
     const elapsedMs = performance.now() - start.ms;
     const values = timeline.memoryLayers.reduce((sum, layer) => sum + layer.values, 0);
-    const indexBytes = timeline.memoryLayers.reduce(
-      (sum, layer) => sum + layer.memoryBytes - WRITER_BYTES,
-      0,
-    );
+    const indexBytes = timeline.memoryLayers.reduce((sum, layer) => sum + layer.indexBytes, 0);
     const rssMiB = process.memoryUsage().rss / MEBIBYTE;
     await timeline.flush();
     const allMs = processMs() - start.allMs;

@@ -164,6 +164,7 @@ class Pusher {
     const ms = performance.now() - startMs;
     // All is committed now, which is told with a last append, of nothing.
     this.#append(makeAppend(new Uint8Array(0), endLsn));
+    // From now on the end of the stream is what is waited for.
     failed.catch(() => undefined);
     const bytes = endLsn - this.#startLsn;
     const { promise: over, resolve } = Promise.withResolvers<void>();

@@ -1,5 +1,6 @@
 import { BigEndianWriter } from '../base/big-endian.ts';
 import { crc32c } from '../base/crc32c.ts';
+import { crc32cBulk } from '../base/crc32c-bulk.ts';
 import { AssertionError } from '../base/errors.ts';
 import {
   FLAG_DATA_CHECKSUMS,
@@ -178,7 +179,7 @@ export class StartSetEncoder {
   #finish(payload: number, end: number): void {
     const start = payload - FRAME_HEADER_BYTES;
     this.#view.setUint32(start + 1, end - payload);
-    this.#view.setUint32(end, crc32c(this.#bytes, start, end));
+    this.#view.setUint32(end, crc32cBulk(this.#bytes, start, end));
     this.#crc = crc32c(this.#bytes, end, end + FRAME_CRC_BYTES, this.#crc);
     this.#length = end + FRAME_CRC_BYTES;
   }

@@ -36,6 +36,10 @@ export const START_SET_FILE_BYTES_MAX: number = 1024 * 1024 * 1024;
 /** MAXPGPATH. */
 export const START_SET_PATH_BYTES_MAX = 1024;
 
+/**
+ * What the server is to become: a primary; one that reads an LSN of the past and can write nothing; or a standby that
+ * follows the WAL from here on. The last two need standby.signal; all of them begin without replaying anything real.
+ */
 export type StartSetForm = 'primary' | 'read-only' | 'standby';
 /** In the order of their numbers. */
 export const START_SET_FORMS: readonly StartSetForm[] = ['primary', 'read-only', 'standby'];

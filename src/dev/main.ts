@@ -3,12 +3,12 @@ import type { SafekeeperAddress } from '../contracts/membership.ts';
 import type { HttpClientOptions } from '../http/http-client.ts';
 import { PageserverClient } from '../http/pageserver-client.ts';
 import { SafekeeperClient } from '../http/safekeeper-client.ts';
+import { formatAddress } from '../io/format-address.ts';
 import { nodeClock } from '../io/node/clock.ts';
 import { nodeFiles } from '../io/node/files.ts';
 import { nodeHttp } from '../io/node/http.ts';
 import { nodeRandom } from '../io/node/random.ts';
 import { readText } from '../service/credentials.ts';
-import { formatAddress } from '../service/listen-policy.ts';
 import { type CreatedTimeline, createTimeline } from './create-timeline.ts';
 
 export type { CreatedTimeline };

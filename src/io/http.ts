@@ -5,7 +5,10 @@ export type HttpHandler = (request: Request, peer: string) => Promise<Response>;
 
 /** The door to HTTP. Errors are those of the sockets door. */
 export interface Http {
-  /** Port 0 takes a free one. A listener's close lets go of idle connections, and waits a moment for requests under way. */
+  /**
+   * Port 0 takes a free one. A listener's close lets go of idle connections, and waits a moment for requests under way,
+   * and some seconds for clients that take their answers.
+   */
   serve(options: HttpServeOptions): Promise<Listener>;
   /**
    * Sends a request and resolves when the answer's head is there. Whatever the status: that is no error. The body

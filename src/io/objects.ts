@@ -37,7 +37,10 @@ export interface ObjectStore {
   close(): void;
 }
 
-/** Bytes, or pieces whose lengths add up to `sizeBytes`, made anew at each try. They must not change meanwhile. */
+/**
+ * Bytes, which must not change meanwhile; or pieces whose lengths add up to `sizeBytes`, made anew at each try, each good
+ * until the next one is asked for.
+ */
 export type ObjectBody =
   | Uint8Array
   | { readonly sizeBytes: number; readonly pieces: () => AsyncIterable<Uint8Array> };

@@ -17,6 +17,11 @@ export interface MessageChannelOptions {
   readonly frames: FrameCutterOptions;
   /** Called once, when no further message can come: with the sink, and also while nobody reads. */
   readonly onOver: (error: Error | undefined) => void;
+  /**
+   * Called while nobody reads: the first bytes of a message have come, after all that were read, or the other side has
+   * ended its half (undefined). Whoever reads next hears of it, too.
+   */
+  readonly onUnread?: (bytes: Uint8Array | undefined) => void;
 }
 
 interface Waiting {
@@ -32,6 +37,7 @@ export class MessageChannel implements Receiver {
   readonly connection: Connection;
   readonly clock: Clock;
   readonly #onOver: (error: Error | undefined) => void;
+  readonly #onUnread: MessageChannelOptions['onUnread'];
   #cutter: FrameCutter;
   /** The cutter has given all that it was fed. */
   #isCut = true;
@@ -57,6 +63,7 @@ export class MessageChannel implements Receiver {
     this.connection = connection;
     this.clock = options.clock;
     this.#onOver = options.onOver;
+    this.#onUnread = options.onUnread;
     this.#cutter = new FrameCutter(options.frames);
     connection.receive(this);
   }
@@ -185,8 +192,12 @@ export class MessageChannel implements Receiver {
     this.#lastReadMs = this.clock.monotonicMs();
     if (this.#pending !== undefined) throw new AssertionError('a connection brings bytes while it is paused');
     this.#pending = chunk;
-    if (this.#isReading()) this.#pump();
-    else this.#hold();
+    if (this.#isReading()) {
+      this.#pump();
+      return;
+    }
+    this.#hold();
+    if (this.#cutter.restLength === 0) this.#onUnread?.(chunk);
   }
 
   /** Who pulls messages may still look at the one that it was shown; a sink does not. */
@@ -197,6 +208,7 @@ export class MessageChannel implements Receiver {
   onEnd(): void {
     this.#isEnded = true;
     if (this.#isReading()) this.#pump();
+    else if (!this.#isOver) this.#onUnread?.(undefined);
   }
 
   onClosed(error: Error | undefined): void {

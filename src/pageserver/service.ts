@@ -31,7 +31,7 @@ import { PageServiceMetrics } from './page-service/page-service-metrics.ts';
 import { FileGenerationSource } from './remote/file-generation-source.ts';
 import { streamStartSet } from './start-set/stream-start-set.ts';
 import { PageStorage, type StorageOptions } from './storage.ts';
-import { TimelineSizes } from './timeline/timeline-sizes.ts';
+import { LogicalSizes } from './timeline/logical-sizes.ts';
 import { showWalReceivers } from './wal-receiver-metrics.ts';
 import { WalReceivers } from './wal-receivers.ts';
 
@@ -126,8 +126,7 @@ export class PageserverService implements AsyncDisposable {
     starting.use(await lockDirectory(sockets, files, directory, { service: 'pageserver', nodeId }));
     const objects = await openObjects(options, doors);
     starting.defer(() => objects.close());
-    const sizes = new TimelineSizes(clock, logger);
-    starting.defer(() => sizes.settled());
+    const sizes = new LogicalSizes();
     const receivers = new WalReceivers({
       doors,
       logger,
@@ -142,7 +141,7 @@ export class PageserverService implements AsyncDisposable {
     starting.use(storage);
     const frontDoor = await openFrontDoor(options, doors, { storage, metrics, identity });
     starting.defer(() => frontDoor.close());
-    const http = await serveHttp(options, doors, { storage, receivers, metrics, identity });
+    const http = await serveHttp(options, doors, { storage, receivers, sizes, metrics, identity });
     starting.use(http);
     return new PageserverService(directory, {
       storage,
@@ -238,8 +237,8 @@ async function openStorage(
       metrics,
       objects,
       generations: await FileGenerationSource.open(doors.files, directory),
-      onServed: ({ timeline, reads }) => {
-        if (options.safekeepers.length > 0) receivers.receive(timeline, reads);
+      onServed: (active) => {
+        if (options.safekeepers.length > 0) receivers.receive(active);
       },
     },
   );
@@ -286,8 +285,9 @@ async function openFrontDoor(
 async function serveHttp(
   options: PageserverOptions,
   doors: PageserverDoors,
-  { storage, receivers, metrics, identity }: Served & { readonly receivers: WalReceivers },
+  served: Served & { readonly receivers: WalReceivers; readonly sizes: LogicalSizes },
 ): Promise<Listener> {
+  const { storage, receivers, sizes, metrics, identity } = served;
   const app = new HttpApp({
     ...doors,
     title: 'Varve pageserver',
@@ -305,7 +305,7 @@ async function serveHttp(
       reparented_timelines: [...(await storage.detachAncestor(tenant, timelineId, behavior))],
     }),
   };
-  addPageserverRoutes(app, administerStorage({ nodeId, directory, storage, extensions }));
+  addPageserverRoutes(app, administerStorage({ nodeId, directory, storage, extensions, sizes }));
   addProfileRoutes(app, doors.profiler);
   return await doors.http.serve({
     ...options.listenHttp,

@@ -28,6 +28,11 @@ export function showWalReceivers(metrics: Metrics, receivers: WalReceivers): voi
     counts.failures,
   );
   counter(
+    'pageserver_walreceiver_own_failures_total',
+    'WAL connections that were given up since nothing could be taken in here, whatever came',
+    counts.ownFailures,
+  );
+  counter(
     'pageserver_walreceiver_damaged_sources_total',
     'Safekeepers that were given up because of what they sent',
     counts.damages,

@@ -7,13 +7,15 @@ import type { WalReceiverState } from './ingest/receiver/receiver-state.ts';
 import type { SourceAccess, SourceDoors } from './ingest/receiver/source-connection.ts';
 import { StatusFeed } from './ingest/receiver/status-feed.ts';
 import { WalReceiver } from './ingest/receiver/wal-receiver.ts';
+import type { ActiveTimeline } from './tenant/active-timeline.ts';
 import { LazyIntake } from './timeline/lazy-intake.ts';
+import type { LogicalSizes } from './timeline/logical-sizes.ts';
 import type { Timeline } from './timeline/timeline.ts';
-import type { TimelineReads } from './timeline/timeline-reads.ts';
-import type { TimelineSizes } from './timeline/timeline-sizes.ts';
 
 /** What ingest knows of a timeline is let go of when so long nothing has come, at most twice that. */
 const IDLE_MS = 30_000;
+/** Safekeepers are told how large a timeline is, or was so long ago. */
+const SIZE_AGE_MS = 60_000;
 
 export interface WalReceiversOptions {
   readonly doors: SourceDoors;
@@ -21,12 +23,14 @@ export interface WalReceiversOptions {
   readonly access: SourceAccess;
   /** Those that keep the WAL of every timeline, in the order of their numbers. */
   readonly members: readonly SafekeeperAddress[];
-  readonly sizes: TimelineSizes;
+  readonly sizes: LogicalSizes;
 }
 
 interface Receiving {
   readonly receiver: WalReceiver;
   readonly intake: LazyIntake;
+  /** Somebody is finding out how large it is. */
+  isSizing: boolean;
 }
 
 /** The WAL receivers of all timelines of a pageserver. A timeline that nobody writes to costs a few objects. */
@@ -46,7 +50,8 @@ export class WalReceivers {
   }
 
   /** Receives the timeline's WAL from now on, until the timeline ends. */
-  receive(timeline: Timeline, reads: TimelineReads): void {
+  receive(active: ActiveTimeline): void {
+    const { timeline } = active;
     if (this.#ending.signal.aborted || timeline.signal.aborted) return;
     const { doors, logger, access, members, sizes } = this.#options;
     const intake = new LazyIntake(timeline, () => this.#sweepLater());
@@ -62,16 +67,19 @@ export class WalReceivers {
       counts: this.counts,
       members,
       shardNumber: 0,
-      currentSizeBytes: () => sizes.of(timeline),
+      currentSizeBytes: () => sizes.known(timeline)?.bytes ?? 0,
     });
-    this.#receiving.set(timeline, { receiver, intake });
+    const receiving: Receiving = { receiver, intake, isSizing: false };
+    this.#receiving.set(timeline, receiving);
+    const signal = AbortSignal.any([timeline.signal, this.#ending.signal]);
     timeline.onProgress = () => {
       receiver.progressed();
-      sizes.note(timeline, reads);
+      if (!receiving.isSizing && !signal.aborted)
+        this.#tasks.run(() => this.#size(active, receiving, signal));
     };
     this.#tasks.run(async () => {
       try {
-        await receiver.run(AbortSignal.any([timeline.signal, this.#ending.signal]));
+        await receiver.run(signal);
       } finally {
         this.#receiving.delete(timeline);
         timeline.onProgress = () => undefined;
@@ -97,6 +105,16 @@ export class WalReceivers {
     this.#sweep?.cancel();
     await this.#tasks.settled();
     await this.#feed.settled();
+  }
+
+  /** It may have grown. */
+  async #size(active: ActiveTimeline, receiving: Receiving, signal: AbortSignal): Promise<void> {
+    receiving.isSizing = true;
+    try {
+      await this.#options.sizes.recent(active, signal, SIZE_AGE_MS);
+    } finally {
+      receiving.isSizing = false;
+    }
   }
 
   #sweepLater(): void {

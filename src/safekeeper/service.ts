@@ -2,6 +2,7 @@ import { HttpApp } from '../http/app.ts';
 import type { Clock } from '../io/clock.ts';
 import { delayedFiles } from '../io/delayed-files.ts';
 import type { Files } from '../io/files.ts';
+import { formatAddress } from '../io/format-address.ts';
 import type { Http } from '../io/http.ts';
 import type { ObjectLocation } from '../io/object-location.ts';
 import type { ObjectStore } from '../io/objects.ts';
@@ -12,7 +13,7 @@ import { unsyncedFiles } from '../io/unsynced-files.ts';
 import type { Logger } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import { loadIdentity, loadOutgoing, loadVerifier, type TlsPaths } from '../service/credentials.ts';
-import { checkListen, formatAddress, type TcpAddress } from '../service/listen-policy.ts';
+import { checkListen, type TcpAddress } from '../service/listen-policy.ts';
 import { TimelineAdministration } from './administration/administration.ts';
 import type { AdministrationExtensions } from './administration/extensions.ts';
 import { addSafekeeperRoutes } from './http/routes.ts';
@@ -188,8 +189,8 @@ async function serveHttp(
     facts: () => ({
       nodeId,
       directory,
-      listenPg: describe(safekeeper.address),
-      listenHttp: describe(address),
+      listenPg: formatAddress(safekeeper.address),
+      listenHttp: formatAddress(address),
       isSyncOff: options.isSyncOff === true,
     }),
   });
@@ -270,10 +271,6 @@ async function peerSettings(options: SafekeeperOptions, files: Files): Promise<P
     ...(await loadOutgoing(paths, files)),
     ...(isPeerRecoveryOff === true ? { isRecoveryOff: true } : {}),
   };
-}
-
-function describe(address: SocketAddress): string {
-  return 'path' in address ? address.path : formatAddress(address);
 }
 
 function toTcp(address: SocketAddress): TcpAddress {

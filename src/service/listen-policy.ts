@@ -1,4 +1,5 @@
 import { VarveError } from '../base/errors.ts';
+import { formatAddress } from '../io/format-address.ts';
 
 /** A host and a port; port 0 takes a free one. */
 export interface TcpAddress {
@@ -9,11 +10,6 @@ export interface TcpAddress {
 /** Only who is on this machine can connect. */
 export function isLoopback({ host }: TcpAddress): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-/** `host:port`, as it is written in a URL. */
-export function formatAddress({ host, port }: TcpAddress): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /**

@@ -40,6 +40,7 @@ export class Traffic {
     const ended = Promise.all(this.#running).then(() => {
       throw new Error('the traffic has ended');
     });
+    // Who waits here hears of it by the race; afterwards `stop` tells of it.
     ended.catch(() => undefined);
     while (this.acknowledged.length < wanted) {
       await Promise.race([ended, new Promise((resolve) => setImmediate(resolve))]);

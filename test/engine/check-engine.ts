@@ -5,11 +5,23 @@ import { auxiliaryFileKey } from '../../src/pageserver/keyspace/auxiliary-file.t
 import { KIND_RELATION_SIZE, kindRange } from '../../src/pageserver/keyspace/keys.ts';
 import { decodeSize } from '../../src/pageserver/keyspace/stored-values.ts';
 import type { ReadContext } from '../../src/pageserver/layers/read-context.ts';
+import { NO_FORK, SIZE_LACKING } from '../../src/pageserver/read/fork-sizes.ts';
 import type { ActiveTimeline } from '../../src/pageserver/tenant/active-timeline.ts';
 import { Page } from '../../src/postgres/page/page.ts';
 import { FORK_VISIBILITY_MAP } from '../../src/postgres/wal/record-header.ts';
 import { MODEL_DATABASE, MODEL_RELATIONS, MODEL_TABLESPACE, modelRelation } from './model-cluster.ts';
-import { CLOG, fileName, MODEL_PATHS, mapName, mapSizeName, pageName, sizeName } from './model-records.ts';
+import {
+  BESIDE,
+  BESIDE_PATH,
+  CLOG,
+  fileName,
+  MODEL_PATHS,
+  mapName,
+  mapSizeName,
+  pageName,
+  sizeName,
+  UNCERTAIN,
+} from './model-records.ts';
 import type { ModelTimeline } from './model-timeline.ts';
 
 export const context: ReadContext = { task: 'administration', signal: new AbortController().signal };
@@ -23,14 +35,15 @@ function mismatch(model: ModelTimeline, lsn: number, what: string): never {
 
 /** Reads all there is at an LSN. What is not promised any more must be refused; what is must be as the model has it. */
 export async function checkAt(
-  { timeline, reads }: ActiveTimeline,
+  active: ActiveTimeline,
   model: ModelTimeline,
   lsn: Lsn,
   mayFail = false,
 ): Promise<void> {
+  const { timeline, reads } = active;
   const wasPromised = lsn >= timeline.gcCutoffLsn || timeline.isRetained(lsn);
   try {
-    await checkSizes(reads, model, lsn);
+    await checkSizes(active, model, lsn);
     await checkPages(reads, model, lsn);
     await checkValues(reads, model, lsn);
     const found = await reads.recordBefore(lsn, context);
@@ -47,7 +60,11 @@ export async function checkAt(
   }
 }
 
-async function checkSizes(reads: ActiveTimeline['reads'], model: ModelTimeline, lsn: Lsn): Promise<void> {
+async function checkSizes(
+  { timeline, reads }: ActiveTimeline,
+  model: ModelTimeline,
+  lsn: Lsn,
+): Promise<void> {
   const scanned = await reads.scan(kindRange(KIND_RELATION_SIZE), lsn, context);
   const found = scanned.map(({ key, bytes }) => `${key.field4}/${key.field5}: ${decodeSize(bytes)}`).join();
   const wanted = MODEL_RELATIONS.flatMap((relation) => {
@@ -63,6 +80,10 @@ async function checkSizes(reads: ActiveTimeline['reads'], model: ModelTimeline, 
     const size = await reads.relationSize(modelRelation(relation), 0, lsn, context);
     if (size !== model.numberAt(sizeName(relation), lsn))
       mismatch(model, lsn, `relation ${relation} has ${size} blocks`);
+    const { tablespace, database } = modelRelation(relation);
+    const sizeNow = timeline.forkSizes.readNow(tablespace, database, relation, 0, lsn, context);
+    if (sizeNow !== SIZE_LACKING && sizeNow !== (size ?? NO_FORK))
+      mismatch(model, lsn, `relation ${relation} has ${size} blocks, not ${sizeNow} as it was remembered`);
     blocks += size ?? 0;
   }
   const bytes = await reads.databaseSize(MODEL_TABLESPACE, MODEL_DATABASE, lsn, context);
@@ -99,6 +120,12 @@ async function checkValues(reads: ActiveTimeline['reads'], model: ModelTimeline,
     if (Buffer.compare(found ?? new Uint8Array(0), wanted ?? new Uint8Array(0)) !== 0)
       mismatch(model, lsn, `the file ${path} is another`);
   }
+  const kept = model.at(BESIDE, lsn);
+  if (kept === UNCERTAIN || lsn !== model.recordBefore(lsn)?.endLsn) return;
+  const files = await reads.auxiliaryFiles(lsn, context);
+  const found = files.find(({ path }) => path === BESIDE_PATH)?.content;
+  if (Buffer.compare(found ?? new Uint8Array(0), (kept as Uint8Array | undefined) ?? new Uint8Array(0)) !== 0)
+    mismatch(model, lsn, `what is kept beside the record has ${found?.length} bytes, and is another`);
 }
 
 /** Positions are in order, and none says more than is so. @param nowMs since 1970 */

@@ -13,6 +13,7 @@ export interface PlannedCrash {
 /** `branch` and `parent` count the timelines that there are, round and round; `place` is a place in their history. */
 type Action =
   | { readonly kind: 'write'; readonly branch: number; readonly records: number; readonly seed: number }
+  | { readonly kind: 'beside'; readonly branch: number; readonly seed: number }
   | { readonly kind: UpkeepAction; readonly branch: number }
   | { readonly kind: 'branch'; readonly parent: number; readonly place: number | undefined }
   | { readonly kind: 'delete'; readonly branch: number }
@@ -61,6 +62,7 @@ const upkeep = fc.record({
 
 const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 10, arbitrary: write },
+  { weight: 1, arbitrary: fc.record({ kind: kind('beside'), branch, seed: fc.nat(0xffff) }) },
   { weight: 9, arbitrary: upkeep },
   {
     weight: 3,

@@ -37,6 +37,10 @@ export const mapSizeName = (relation: number): string => `map size ${relation}`;
 export const fileName = (path: string): string => `file ${path}`;
 export const CLOG = 'clog';
 export const MODEL_PATHS: readonly string[] = ['pg_logical/a', 'pg_stat/b'];
+/** What a compute keeps beside WAL, by no record; and how it is said that it may have been kept or not. */
+export const BESIDE_PATH = 'base/5/16384_fsm';
+export const BESIDE: string = fileName(BESIDE_PATH);
+export const UNCERTAIN = -1;
 
 const XID = 'xid';
 const BLOCKS_MAX = 24;

@@ -8,7 +8,7 @@ import { SeededRandom } from '../support/seeded-random.ts';
 import { checkAt, checkMoment, checkTimeline, EngineMismatch } from './check-engine.ts';
 import type { Command, Litter, Run, UpkeepAction } from './engine-commands.ts';
 import { CRASHED, EngineCloud, EngineWorld, MAIN, TENANT, timelineIdOf } from './engine-world.ts';
-import { drawRecord } from './model-records.ts';
+import { BESIDE, BESIDE_PATH, drawRecord, UNCERTAIN } from './model-records.ts';
 import { ModelTimeline } from './model-timeline.ts';
 
 const POSTGRES_EPOCH_MS = 946_684_800_000;
@@ -174,6 +174,8 @@ class EngineRun {
     switch (command.kind) {
       case 'write':
         return this.#write(this.#pick(command.branch), command.records, command.seed);
+      case 'beside':
+        return this.#putBeside(this.#pick(command.branch), command.seed);
       case 'branch':
         return this.#branch(this.#pick(command.parent), command.place);
       case 'delete':
@@ -221,6 +223,25 @@ class EngineRun {
       this.#patiently(() =>
         this.world.feed(model, () => 1 + random.below(random.chance(0.3) ? 600 : 30_000)),
       ),
+    );
+  }
+
+  /** Keeps something beside a record that no branch begins behind yet. */
+  async #putBeside(model: ModelTimeline, seed: number): Promise<void> {
+    await this.#write(model, 1, seed);
+    if (!this.world.isRunning) return;
+    const { timeline } = this.#active(model);
+    if (timeline.lastRecordLsn < model.lastLsn) return;
+    const content = new Uint8Array(1 + (seed % 300)).fill(seed % 256);
+    // Until it is in the bucket nobody has it for sure: it does not come again with the WAL.
+    model.set(BESIDE, UNCERTAIN);
+    await this.#attempt(() =>
+      this.#patiently(async () => {
+        await timeline.putAuxiliaryFile(BESIDE_PATH, content);
+        await timeline.flush();
+        await timeline.remote.waitForUploads(timeline.signal);
+        model.set(BESIDE, content);
+      }),
     );
   }
 

@@ -66,7 +66,7 @@ describe('a stock driver', () => {
     await client.connect();
     service.stop();
     expect(await failed).toMatchObject({ code: '57P01', message: 'shutdown' });
-    await client.end().catch(() => undefined);
+    await client.end();
     await Promise.all(service.runs);
     expect(service.endings).toEqual([{ kind: 'cancelled' }]);
   });

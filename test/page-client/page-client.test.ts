@@ -181,6 +181,7 @@ describe('what no page service may answer ends the stream', () => {
     await using service = await FakePageService.start(answer);
     await using client = await connectTo(service);
     await client.page(LSNS, RELATION, 0, 1).then(
+      // The stream ends with the first or the second; with what is asked of the next one.
       () => client.page(LSNS, RELATION, 0, 2).catch(() => undefined),
       () => undefined,
     );

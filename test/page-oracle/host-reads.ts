@@ -26,6 +26,7 @@ export async function readPages(
     await reads.pages(requests, context);
     return { bytes, failures };
   } catch {
+    // Of any of them: each is told of on its own.
     for (const [place, request] of requests.entries()) {
       try {
         await reads.pages([request], context);

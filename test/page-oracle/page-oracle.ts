@@ -143,7 +143,7 @@ class PageOracle {
       this.#killUntilCompared(),
       created.then(() => this.#disturbUntilCompared()),
     ]);
-    // A read may wait for what is still to come.
+    // A read may wait for what is still to come. What the disturbances fail of is told of below.
     void disturbed.finally(() => this.#quiet.abort()).catch(() => undefined);
     const parts = [ended, chosen, compared, disturbed, created.then(() => this.#followUntilQuiet())];
     // The first one to fail ends all others.

@@ -13,8 +13,9 @@ import { computePageChecksum } from '../../src/postgres/page/checksum.ts';
 import { isNewPage, PAGE_CHECKSUM, Page } from '../../src/postgres/page/page.ts';
 import { MODEL_RELATIONS, MODEL_START } from '../engine/model-cluster.ts';
 import { sizeName } from '../engine/model-records.ts';
+import { MAIN } from '../support/storage-world.ts';
 import { PageServiceWorld } from './page-service-world.ts';
-import { encodeRequest, type PageTestClient, type RequestFields } from './page-test-client.ts';
+import { encodeRequest, type PageTestClient, type RequestFields, TENANT } from './page-test-client.ts';
 
 const [RELATION] = MODEL_RELATIONS as [number];
 
@@ -209,6 +210,15 @@ export async function speaksVersion2(): Promise<void> {
   client.sendMessage('c', new Uint8Array(0));
   await client.untilReady(2);
   assert.equal(client.tags, 'RSSSZWcCZ');
+  // Or gives it up: what it had asked for is answered for nobody, and what it had sent behind that is passed over.
+  await client.openStream(MAIN);
+  client.sendMessage('f', Buffer.from('enough\0'));
+  client.ask(encodeRequest(3, { tag: REQUEST_GET_PAGE }));
+  await client.untilReady(3);
+  assert.deepEqual(client.errors, ['ERROR 57014: COPY failed: enough']);
+  client.query(`lease lsn ${TENANT} ${MAIN} 0/1000028`);
+  await client.untilReady(4);
+  assert.equal(client.tags, 'RSSSZWcCZWcEZTDCZ');
 }
 
 /** Pages of a cluster with data checksums have theirs, whether they come from memory or from files. */

@@ -60,6 +60,7 @@ export async function runBackupWorkload(options: {
             stayUnderWay(server, ending.signal, moments),
           ].map((part) => part.catch(passOverEnd).finally(() => ending.abort())),
         );
+        // It is awaited when the run is over.
         traffic.catch(() => undefined);
         if (elapsedSeconds > seconds - SECONDS_LEFT) ending.abort();
       },
@@ -159,5 +160,6 @@ async function stayUnderWay(
 
 async function pauseOrEnd(milliseconds: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
+  // The signal ends the wait; who calls looks at it.
   await delay(milliseconds, undefined, { signal }).catch(() => undefined);
 }

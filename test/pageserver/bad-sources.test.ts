@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { BigEndianReader } from '../../src/base/big-endian.ts';
+import { CorruptionError, VarveError } from '../../src/base/errors.ts';
 import { type Lsn, toLsn } from '../../src/base/lsn.ts';
 import { type PageserverFeedback, readPageserverFeedback } from '../../src/contracts/pageserver-feedback.ts';
 import type { CopyStream } from '../../src/libpq/copy-stream.ts';
@@ -91,6 +92,37 @@ test('bad WAL from several safekeepers for the same place is told as damage, and
   expect(feedbackOf(third)?.lastReceivedLsn).toBe(third.startLsns[0]);
   expect(intake.refusals).toBe(2);
   expect(running.logger.lines.filter(({ level }) => level === 'error')).toHaveLength(2);
+});
+
+test.each([
+  ['what is stored is damaged', new CorruptionError('BAD_LAYER', 'a layer is damaged')],
+  ['the disk fails', new VarveError('unavailable', 'IO_ERROR', 'the disk fails')],
+])('where %s, no safekeeper is blamed, and none is asked in vain', async (_, failure) => {
+  const wal = walOf(100_000);
+  await using world = await startFakes(wal, serve(wal), serve(wal));
+  const intake = new RecordingIntake(wal);
+  intake.failure = failure;
+  intake.isStopped = failure.kind === 'corruption';
+  await using running = new RunningReceiver(intake, world.members);
+  const { receiver, counts, logger } = running;
+  await expect.poll(() => counts.ownFailures.value, POLL).toBeGreaterThan(0);
+  const { lastFailure, sources, isDamaged } = receiver.state;
+  expect(lastFailure).toMatchObject({ nodeId: undefined, code: failure.code });
+  expect(sources.map(({ failures, lastFailure }) => [failures, lastFailure])).toEqual([
+    [0, undefined],
+    [0, undefined],
+  ]);
+  expect([isDamaged, counts.damages.value]).toEqual([false, 0]);
+  const told = logger.lines.filter(({ message }) => /whoever brings it$/.test(message));
+  expect(told.map(({ level }) => level)).toEqual([intake.isStopped ? 'error' : 'warn']);
+  if (intake.isStopped) {
+    // The other one is not tried: it would be in vain.
+    expect(receiver.state.status).toBe('waiting');
+    expect(world.fakes.flatMap(({ startLsns }) => startLsns)).toHaveLength(1);
+    return;
+  }
+  intake.failure = undefined;
+  await expect.poll(() => intake.position, POLL).toBe(endOf(wal));
 });
 
 test.each([

@@ -22,7 +22,8 @@ import { BadInputWorld } from './bad-input-world.ts';
 
 const REPARENT: DetachBehavior = 'no_ancestor_and_reparent';
 const MULTI_LEVEL: DetachBehavior = 'multi_level_and_no_reparent';
-const [DETACHED, BELOW, BESIDE, ABOVE, CHILD] = [1, 2, 3, 4, 5].map(timelineIdOf) as [
+const [DETACHED, BELOW, BESIDE, ABOVE, CHILD, ABOVE_ALL] = [1, 2, 3, 4, 5, 6].map(timelineIdOf) as [
+  TimelineId,
   TimelineId,
   TimelineId,
   TimelineId,
@@ -242,6 +243,92 @@ test('all ancestors are left at once, where that is wanted, and nobody follows',
   expect(timeline.gcCutoffLsn).toBe(family.active(MAIN).timeline.gcCutoffLsn);
   family.model(CHILD).detach(timeline.gcCutoffLsn);
   await family.feed();
+  await family.check();
+});
+
+test('a branch that begins in what its ancestor was given can be detached, too', async () => {
+  const family = await Family.create(3, QUIET);
+  const wanted = [family.model(BELOW), family.model(DETACHED)].map(({ branchPoint }) => branchPoint?.endLsn);
+  await family.detach(DETACHED);
+  family.adopt();
+  await family.feed();
+  for (const id of [BELOW, DETACHED]) await family.write(id, 5);
+  await family.detach(BELOW);
+  const { timeline } = family.active(BELOW);
+  expect(timeline.edgeLsns).toEqual(wanted.slice(0, 1));
+  expect(family.active(DETACHED).timeline.edgeLsns).toEqual(wanted.slice(1));
+  family.model(BELOW).detach(timeline.gcCutoffLsn);
+  await family.feed();
+  for (const id of [BELOW, DETACHED]) await family.write(id, 40);
+  await family.tidyUp();
+  await family.check();
+  await family.world.stop();
+  family.world.wipe();
+  await family.world.start();
+  await family.feed();
+  await family.check();
+});
+
+test('edges that do not descend, as an index may have them, hide and repeat no record', async () => {
+  const family = await Family.create(3, QUIET);
+  await family.detach(BELOW);
+  family.model(BELOW).detach(family.active(BELOW).timeline.gcCutoffLsn);
+  await family.feed();
+  const { timeline } = family.active(BELOW);
+  const [edge] = timeline.edgeLsns as [Lsn];
+  // As of an LSN of its own the list has what the former ancestor had, and more.
+  const above = family.model(BELOW).lastLsn;
+  await family.write(BELOW, 5);
+  for (const edgeLsns of [
+    [edge, above],
+    [edge, edge],
+    [edge, above, edge],
+  ]) {
+    Object.defineProperty(timeline, 'edgeLsns', { value: edgeLsns, configurable: true });
+    await family.check();
+    await family.engine.do(async () => {
+      family.world.forgetIntakes();
+      await family.world.feed(family.model(BELOW));
+    });
+  }
+});
+
+test('the record before the cutoff is found where the cutoff has just left what a timeline was given', async () => {
+  const family = await Family.create(3, {
+    ...QUIET,
+    compactionThreshold: 1,
+    bottomThreshold: 2,
+    historyMs: 0,
+  });
+  for (let round = 0; round < 3; round++) {
+    await family.write(MAIN, 3);
+    await family.tidyUp();
+  }
+  await family.branch(ABOVE_ALL, MAIN, family.model(MAIN).lastLsn);
+  await family.detach(ABOVE_ALL, MULTI_LEVEL);
+  const model = family.model(ABOVE_ALL);
+  model.detach(family.active(ABOVE_ALL).timeline.gcCutoffLsn);
+  await family.feed();
+  await family.write(ABOVE_ALL, 20);
+  await family.tidyUp();
+  await family.world.pass(5000);
+  const active = family.active(ABOVE_ALL);
+  const { timeline, upkeep } = active;
+  const [edge] = timeline.edgeLsns as [Lsn];
+  // Within the first record that is the timeline's own.
+  timeline.settings = { ...timeline.settings, historyBytes: timeline.lastRecordLsn - (edge + 9) };
+  await family.engine.do(async () => {
+    await upkeep.collectGarbage();
+    while (await upkeep.rewriteBottom());
+    await upkeep.collectGarbage();
+  });
+  expect(timeline.gcCutoffLsn).toBe(edge + 9);
+  await family.check();
+  await family.engine.do(async () => {
+    family.world.forgetIntakes();
+    await family.world.feed(model);
+  });
+  await family.write(ABOVE_ALL, 3);
   await family.check();
 });
 

@@ -62,3 +62,27 @@ test('PS-01: a size that is known stays so where images of it are older', async 
   await side.take();
   expect(await sizeNow(side)).toBe(8);
 });
+
+test('PS-01: a fork whose size was known is gone once it was dropped, also where history has been rewritten since', async () => {
+  await using made = await BadInputWorld.open();
+  const side = made.victim;
+  const { timeline, reads, upkeep } = side.active;
+  timeline.settings = { ...timeline.settings, compactionThreshold: 1, bottomThreshold: 2, historyBytes: 0 };
+  await side.fill();
+  await upkeep.settled();
+  const lsn = timeline.lastRecordLsn;
+  expect(await sizeNow(side)).toBe(8);
+  side.writer.append(drop());
+  await side.take();
+  for (let round = 0; round < 3; round++) {
+    side.writer.append(imageRecord(0, 1, { ...MADE_RELATION, relation: 99_999 }));
+    await side.take();
+    await timeline.flush();
+    await timeline.remote.waitForUploads(context.signal);
+    upkeep.trigger();
+    await upkeep.settled();
+  }
+  expect(timeline.gcCutoffLsn).toBeGreaterThan(lsn);
+  expect(await reads.relationSize(MADE_RELATION, 0, side.writer.position, context)).toBeUndefined();
+  expect(await sizeNow(side)).toBe(NO_FORK);
+});

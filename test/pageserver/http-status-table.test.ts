@@ -22,10 +22,11 @@ function expected(state: State, { kind, status, method }: Endpoint): number {
 }
 
 /** One tenant in each state, beside the active one. */
-async function makeTenants(world: HttpWorld): Promise<Disposable> {
+async function makeTenants(world: HttpWorld): Promise<AsyncDisposable> {
   const { storage, generations } = world.made.world;
   world.objects.fate = (_, key) => (key.includes(ATTACHING) ? 'stick' : 'work');
   const attaching = storage.attach(ATTACHING);
+  // It is stuck until the storage closes, and is cancelled then.
   attaching.catch(() => undefined);
 
   // By something that is not there: whoever passes that on says that the tenant is not.
@@ -43,17 +44,21 @@ async function makeTenants(world: HttpWorld): Promise<Disposable> {
     await detach(tenantId, signal);
   };
   const stopping = storage.detach(STOPPING);
-  stopping.catch(() => undefined);
   await expect.poll(() => storage.statusOf(STOPPING)?.state).toBe('stopping');
   await expect.poll(() => storage.statusOf(ATTACHING)?.state).toBe('attaching');
-  return { [Symbol.dispose]: () => detached.resolve() };
+  return {
+    [Symbol.asyncDispose]: async () => {
+      detached.resolve();
+      await stopping;
+    },
+  };
 }
 
 test('HT-01, HT-02: every endpoint answers for a tenant in every state as it should', {
   timeout: 60_000,
 }, async () => {
   await using world = await HttpWorld.open({ extensions: new CountedExtensions() });
-  using _tenants = await makeTenants(world);
+  await using _tenants = await makeTenants(world);
   const tenants: readonly (readonly [State, TenantId])[] = [
     ['attaching', ATTACHING],
     ['stopping', STOPPING],

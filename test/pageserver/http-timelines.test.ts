@@ -186,6 +186,32 @@ test('a timeline with branches is not deleted; a deletion is repeated until noth
   expect(await remove(id)).toMatchObject({ status: 404, body: { code: 'TIMELINE_NOT_FOUND' } });
 });
 
+test('a deletion that has failed goes on when it is repeated, wherever it has failed, and nobody takes the name before', async () => {
+  const id = idOf('5');
+  const body = { new_timeline_id: id, ancestor_timeline_id: VICTIM };
+  for (const failing of ['list', 'get'] as const) {
+    expect((await create(body)).status).toBe(201);
+    let failures = 1;
+    world.objects.fate = (request, key) =>
+      request === failing && key.includes(id) && failures-- > 0 ? 'fail' : 'work';
+    expect(await remove(id)).toMatchObject({ status: 503, body: { code: 'OBJECT_STORE' } });
+    expect(await create(body)).toMatchObject({
+      status: 503,
+      body: { code: 'TIMELINE_BUSY', msg: expect.stringContaining('delete it once more') },
+    });
+    expect(await create({ new_timeline_id: idOf('6'), ancestor_timeline_id: id })).toMatchObject({
+      status: 404,
+      body: { code: 'TIMELINE_NOT_FOUND' },
+    });
+    expect((await remove(id)).status).toBe(202);
+    expect(await remove(id)).toMatchObject({ status: 404, body: { code: 'TIMELINE_NOT_FOUND' } });
+    expect((await world.objects.keys()).filter((each) => each.includes(id))).toEqual([]);
+  }
+  expect((await create(body)).status).toBe(201);
+  expect((await remove(id)).status).toBe(202);
+  world.objects.fate = () => 'work';
+});
+
 test('an archived timeline has no new branches, and its branches come first', async () => {
   const id = idOf('5');
   await create({ new_timeline_id: id, ancestor_timeline_id: VICTIM });
@@ -289,7 +315,15 @@ test('DB-01: a timeline says how its WAL comes, while it does and afterwards', a
   const lastFailure = { nodeId: 3, atMs: 0, code: 'X', message: 'it was closed', isDamage: false };
   receiver = { ...state, status: 'waiting', connection, lastFailure };
   expect(await info()).toMatchObject({
-    walreceiver_status: expect.stringMatching(/^waiting; last from safekeeper 3 .*it was closed$/),
+    walreceiver_status: expect.stringMatching(
+      /^waiting; last from safekeeper 3 .*; safekeeper 3 failed last: it was closed$/,
+    ),
+  });
+  receiver = { ...receiver, lastFailure: { ...lastFailure, nodeId: undefined, message: 'bad layer' } };
+  expect(await info()).toMatchObject({
+    walreceiver_status: expect.stringMatching(
+      /; this pageserver, and no safekeeper, failed last: bad layer$/,
+    ),
   });
   receiver = undefined;
 });

@@ -50,6 +50,7 @@ beforeAll(async () => {
     onProgress: ({ elapsedSeconds }) => {
       if (elapsedSeconds > BACKUP_AFTER_SECONDS)
         taken ??= backUp(server, join(server.rootDirectory, 'backup'));
+      // It is awaited when the run is over.
       taken?.catch(() => undefined);
     },
   });

@@ -97,4 +97,27 @@ test('the same creation once more gives the same timeline, another one is refuse
     code: 'TIMELINE_EXISTS',
   });
   await expect(tenant.createBranch(idOf(1), idOf(2))).rejects.toMatchObject({ code: 'TIMELINE_EXISTS' });
+  await world.stop();
+  await world.start();
+  const again = world.tenant.timeline(idOf(1));
+  expect(await world.tenant.createFromInitdb(idOf(1), { major: 17 })).toBe(again);
+});
+
+test('a timeline that came about in another way is not the one that is to be made of initdb', async () => {
+  const initialClusters = initdbClusters();
+  await using world = await StorageWorld.open({ initialClusters });
+  const tenant = await world.storage.attach(world.tenantId);
+  // Of the same program, and of the same major.
+  await initialClusters.withCluster(17, context.signal, (cluster) => tenant.createTimeline(idOf(1), cluster));
+  await tenant.createFromInitdb(idOf(2), { major: 17 });
+  const detached = await tenant.createBranch(idOf(3), idOf(2));
+  expect(detached.timeline.systemIdentifier).toBe(tenant.timeline(idOf(2)).timeline.systemIdentifier);
+  await world.storage.detachAncestor(tenant, idOf(3), 'no_ancestor_and_reparent');
+  for (const number of [1, 3]) {
+    expect(world.tenant.timeline(idOf(number)).timeline.ancestor).toBeUndefined();
+    await expect(world.tenant.createFromInitdb(idOf(number), { major: 17 })).rejects.toMatchObject({
+      kind: 'conflict',
+      code: 'TIMELINE_EXISTS',
+    });
+  }
 });

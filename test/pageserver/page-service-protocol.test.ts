@@ -2,9 +2,11 @@ import { expect, test } from 'vitest';
 import { VarveError } from '../../src/base/errors.ts';
 import { parseTenantId } from '../../src/base/ids.ts';
 import type { TokenClaims } from '../../src/contracts/token.ts';
-import type { BackupOptions } from '../../src/pageserver/front-door/streams.ts';
+import type { BackupOptions } from '../../src/pageserver/backup/backup-options.ts';
+import { streamBackup } from '../../src/pageserver/backup/stream-backup.ts';
+import { streamStartSet } from '../../src/pageserver/start-set/stream-start-set.ts';
 import { PageServiceWorld } from '../page-service/page-service-world.ts';
-import { encodeRequest, TENANT } from '../page-service/page-test-client.ts';
+import { encodeRequest, type PageTestClient, TENANT } from '../page-service/page-test-client.ts';
 import * as scenarios from '../page-service/protocol-scenarios.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { MAIN } from '../support/storage-world.ts';
@@ -173,6 +175,69 @@ test('backups are copied out; what fails after the beginning is an error within,
     'ERROR 55000: it is too old',
     'ERROR 57P03: a file could not be read',
   ]);
+});
+
+test.each([
+  ['ends its half of the connection', (client: PageTestClient) => client.connection.end()],
+  ['says goodbye', (client: PageTestClient) => client.sendMessage('X', new Uint8Array(0))],
+])('what a client has asked for waits for no LSN any more when it %s', async (_, leave) => {
+  const signals: AbortSignal[] = [];
+  await using world = await PageServiceWorld.open({
+    commands: {
+      streamBackup: (active, options, context) => {
+        signals.push(context.signal);
+        return streamBackup(active, options, context);
+      },
+      streamStartSet: (active, options, context) => {
+        signals.push(context.signal);
+        return streamStartSet(active, options, context);
+      },
+    },
+  });
+  for (const command of [`fullbackup ${TENANT} ${MAIN} F/0`, `startset ${TENANT} ${MAIN} F/0`]) {
+    const client = await world.connect();
+    const before = signals.length;
+    client.query(command);
+    await expect.poll(() => signals.length).toBe(before + 1);
+    expect(signals[before]?.aborted).toBe(false);
+    leave(client);
+    await client.until(() => false);
+    expect(client.errors).toEqual([expect.stringMatching(/^ERROR 57014: /)]);
+    expect(client.tags).toBe('RSSSZEZ');
+  }
+  await expect.poll(() => world.endings).toEqual([{ kind: 'client-closed' }, { kind: 'client-closed' }]);
+});
+
+test('a client that has ended its half gets what is being copied to it', async () => {
+  const left = Promise.withResolvers<void>();
+  await using world = await PageServiceWorld.open({
+    commands: {
+      streamBackup: async function* (_active, _options, { signal }) {
+        yield Uint8Array.of(1);
+        await left.promise;
+        yield Uint8Array.of(signal.aborted ? 0 : 2);
+      },
+    },
+    onConnection: (connection) => {
+      const receive = connection.receive.bind(connection);
+      connection.receive = (receiver) =>
+        receive({
+          onBytes: (chunk) => receiver.onBytes(chunk),
+          onEnd: () => {
+            receiver.onEnd();
+            left.resolve();
+          },
+          onClosed: (error) => receiver.onClosed(error),
+        });
+    },
+  });
+  const client = await world.connect();
+  client.query(`basebackup ${TENANT} ${MAIN}`);
+  await client.untilResponses(1);
+  client.connection.end();
+  await client.until(() => false);
+  expect(client.responses.map((piece) => [...piece])).toEqual([[1], [2]]);
+  expect(client.tags).toBe('RSSSZHcCZ');
 });
 
 test('any bytes as requests or commands end in an answer or an error, and disturb nobody', {

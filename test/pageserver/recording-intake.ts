@@ -16,6 +16,10 @@ export class RecordingIntake implements WalIntake {
   /** `take` waits for it. */
   hold: Promise<void> | undefined;
   isClosed = false;
+  /** `take` throws it. */
+  failure: VarveError | undefined;
+  /** That is the timeline's own. */
+  isStopped = false;
   /** Called when something was taken. */
   onTaken: () => void = () => undefined;
   readonly #wal: MadeWal;
@@ -51,6 +55,7 @@ export class RecordingIntake implements WalIntake {
     await this.hold;
     this.#isTaking = false;
     if (this.isClosed) throw new VarveError('cancelled', 'CLOSING', 'the timeline is closing');
+    if (this.failure !== undefined) throw this.failure;
     const from = this.position - this.#wal.startLsn;
     const expected = this.#wal.bytes.subarray(from, from + bytes.length);
     let good = 0;

@@ -138,7 +138,7 @@ export class StartWorld implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.open.end().catch(() => undefined);
+    await this.open.end();
     await this.storage[Symbol.asyncDispose]();
     await this.server.dispose();
   }

@@ -233,6 +233,27 @@ test('a tenant is deleted, all of it, also where this is interrupted', async () 
   expect(await objects.keys()).toEqual([]);
 });
 
+test('a deletion that the start could not end is ended by who asks for it', async () => {
+  const { made, objects } = await openWorld();
+  await using _made = made;
+  const { victim } = made;
+  await victim.fill();
+  objects.fate = (request, key) => (request === 'list' && key.endsWith(`/${VICTIM}/`) ? 'fail' : 'work');
+  await expect(victim.tenant.deleteTimeline(VICTIM)).rejects.toMatchObject({ code: 'OBJECT_STORE' });
+  objects.requests.length = 0;
+  await made.restart();
+  const failed = (): boolean =>
+    objects.requests.some(({ request, key }) => request === 'list' && key.endsWith(`/${VICTIM}/`));
+  await expect.poll(failed).toBe(true);
+  await expect(victim.tenant.deleteTimeline(VICTIM)).rejects.toMatchObject({ code: 'OBJECT_STORE' });
+  objects.fate = () => 'work';
+  await victim.tenant.deleteTimeline(VICTIM);
+  expect((await objects.keys()).filter((key) => key.includes(`/${VICTIM}/`))).toEqual([]);
+  expect(await errorOf(() => victim.tenant.deleteTimeline(VICTIM))).toMatchObject({
+    code: 'TIMELINE_NOT_FOUND',
+  });
+});
+
 test('a tenant whose directory is in the way is broken, and loaded again in its generation when it is not', async () => {
   const { made } = await openWorld();
   await using _made = made;

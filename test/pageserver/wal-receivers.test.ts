@@ -9,7 +9,7 @@ import { nodeSockets } from '../../src/io/node/sockets.ts';
 import { CollectingLogger } from '../../src/observe/log.ts';
 import type { WalReceiverState } from '../../src/pageserver/ingest/receiver/receiver-state.ts';
 import { LazyIntake } from '../../src/pageserver/timeline/lazy-intake.ts';
-import { TimelineSizes } from '../../src/pageserver/timeline/timeline-sizes.ts';
+import { LogicalSizes } from '../../src/pageserver/timeline/logical-sizes.ts';
 import { WalReceivers } from '../../src/pageserver/wal-receivers.ts';
 import { newTimeline, signal, TestSafekeeper } from '../safekeeper/running-safekeeper.ts';
 import { SkippingClock } from '../support/skipping-clock.ts';
@@ -107,6 +107,7 @@ async function flip(path: string, offset: number): Promise<void> {
 class Receiving implements AsyncDisposable {
   readonly clock = new SkippingClock();
   readonly logger = new CollectingLogger();
+  readonly sizes = new LogicalSizes();
   readonly receivers: WalReceivers;
 
   constructor(sources: readonly Source[]) {
@@ -119,10 +120,9 @@ class Receiving implements AsyncDisposable {
       logger,
       access: { applicationName: 'pageserver-7' },
       members: sources.map(({ safekeeper, id }) => addressOf(safekeeper, id)),
-      sizes: new TimelineSizes(clock, logger),
+      sizes: this.sizes,
     });
-    const { timeline, reads } = victim.active;
-    this.receivers.receive(timeline, reads);
+    this.receivers.receive(victim.active);
   }
 
   get state(): WalReceiverState | undefined {
@@ -196,8 +196,14 @@ test('a timeline gets its WAL, tells how far it is, and costs nothing when it is
   await expect
     .poll(feedback, POLL)
     .toMatchObject(told({ lastReceivedLsn: end, diskConsistentLsn: MADE_START }));
-  await victim.active.timeline.flush();
+  const { timeline, reads } = victim.active;
+  await timeline.flush();
   await expect.poll(feedback, POLL).toMatchObject(told({ diskConsistentLsn: end }));
+  // It was looked at for that, once.
+  await expect.poll(() => receiving.sizes.known(timeline)?.lsn, POLL).toBe(end);
+  const size = receiving.sizes.known(timeline);
+  expect(size?.bytes).toBe(await reads.logicalSize(end, context));
+  expect(await receiving.sizes.recent(victim.active, context.signal, 60_000)).toBe(size);
   await victim.active.timeline.remote.waitForUploads(context.signal);
   await expect.poll(feedback, POLL).toMatchObject(told({ diskConsistentLsn: end, remoteConsistentLsn: end }));
   expect((await source.status()).remote_consistent_lsn).toBe(end);
@@ -246,9 +252,17 @@ test('a timeline whose stored data is damaged stops, says so, and goes on when i
   await expect
     .poll(() => receiving.state?.lastFailure, POLL)
     .toMatchObject({
+      nodeId: undefined,
       code: 'BAD_LAYER',
       isDamage: true,
     });
+  // No safekeeper is to blame, and none is told that its WAL is damaged.
+  const { sources, isDamaged } = receiving.state as WalReceiverState;
+  expect([sources[0]?.failures, sources[0]?.lastFailure, isDamaged]).toEqual([0, undefined, false]);
+  const { damages, ownFailures } = receiving.receivers.counts;
+  expect([damages.value, ownFailures.value]).toEqual([0, 1]);
+  const told = receiving.logger.lines.filter(({ level }) => level === 'error').map(({ message }) => message);
+  expect(told).toEqual(['this pageserver cannot take the WAL of a timeline in, whoever brings it']);
   expect(receiving.receivers.startedCount).toBe(0);
   // Whoever waits is told why.
   const waiting = timeline.lsns.wait(victim.writer.position, 60_000, context.signal);
@@ -266,21 +280,22 @@ test('a timeline that closes ends its receiver, and receivers that close end all
   victim.append(8);
   await source.push();
   await receiving.received();
-  const { timeline, reads } = victim.active;
+  const { active } = victim;
+  const { timeline } = active;
   await expect.poll(() => receiving.state?.status, POLL).toBe('streaming');
   timeline.cancel();
   await expect.poll(() => receiving.receivers.stateOf(timeline), POLL).toBeUndefined();
   await expect.poll(async () => (await source.status()).walsenders, POLL).toEqual([]);
   expect(receiving.receivers.startedCount).toBe(0);
   // One that has ended is not received any more.
-  receiving.receivers.receive(timeline, reads);
+  receiving.receivers.receive(active);
   expect(receiving.receivers.stateOf(timeline)).toBeUndefined();
   await made.restart();
-  receiving.receivers.receive(victim.active.timeline, victim.active.reads);
+  receiving.receivers.receive(victim.active);
   await receiving.received();
   await receiving.receivers.close();
   expect(receiving.state).toBeUndefined();
   expect(receiving.receivers.counts.connections.value).toBe(0);
-  receiving.receivers.receive(victim.active.timeline, victim.active.reads);
+  receiving.receivers.receive(victim.active);
   expect(receiving.state).toBeUndefined();
 });

@@ -82,6 +82,7 @@ function follow(startLsn: number, options: Partial<PostgresSourceOptions> = {}):
   );
   const sink = new CollectingSink(startLsn);
   const running = source.run(toLsn(startLsn), sink, life.signal);
+  // Tests look at how it ends; some only when they have waited for something else.
   running.catch(() => undefined);
   return {
     source,
@@ -89,6 +90,7 @@ function follow(startLsn: number, options: Partial<PostgresSourceOptions> = {}):
     running,
     [Symbol.asyncDispose]: async () => {
       life.abort();
+      // Cancelled, unless it had ended before.
       await running.catch(() => undefined);
     },
   };
@@ -140,7 +142,7 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
-  await watcher.end().catch(() => undefined);
+  await watcher.end();
   await server.dispose();
 });
 

@@ -148,6 +148,7 @@ async function pullBent(
 const nothingIsLeft = async (target: TestSafekeeper): Promise<void> => {
   expect([...target.service.safekeeper.timelines.all()]).toEqual([]);
   await target.restart();
+  // Nothing of the tenant was there before, perhaps not even its directory.
   const entries = await readdir(join(target.directory, KEY.tenant_id)).catch(() => []);
   expect(entries).toEqual([]);
 };

@@ -47,6 +47,7 @@ export class Load implements Disposable {
     this.#pauseMs = options.pauseMs;
     const random = new SeededRandom(options.seed);
     this.#clients = Array.from({ length: options.clients }, (_, number) => this.#run(number, random.fork()));
+    // `stop` tells of it.
     for (const client of this.#clients) client.catch(() => undefined);
   }
 
@@ -68,6 +69,7 @@ export class Load implements Disposable {
       try {
         client = await this.#server.connect();
       } catch {
+        // The server is away, as it is meant to be now and then.
         await delay(RECONNECT_MS);
         continue;
       }
@@ -82,6 +84,7 @@ export class Load implements Disposable {
         if (code !== undefined && /^(22|23|42|XX)/.test(code)) throw error;
         this.#ledger.unknown++;
       } finally {
+        // The connection may be lost already.
         await client.end().catch(() => undefined);
       }
     }

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { SeededRandom } from '../support/seeded-random.ts';
 import { runMigrations } from './migrations-round.ts';
 import { type PagesRoundResult, runPagesRound } from './pages-round.ts';
+import { ownMs } from './pages-usage.ts';
 import { runWalRound, type WalRoundResult } from './wal-round.ts';
 
 const USAGE = `npm run torture -- wal|pages|migrations [options]
@@ -12,9 +13,9 @@ const USAGE = `npm run torture -- wal|pages|migrations [options]
   killed, stopped and started, in rounds of about a minute. At the end of each, the safekeepers' WAL is compared with
   the server's, and a stock standby that follows a safekeeper with the server.
 
-  pages: 64 connections to a page service in a process of its own read random pages at random LSNs, do not read what they
-  have asked for, or send garbage, while timelines are created, branched, detached, attached and deleted, in rounds of
-  about a minute. Every page is compared with a model.
+  pages: 64 clients of a pageserver read random pages at random LSNs, slowly at times, do not read what they have asked for,
+  send garbage, or leave in the midst of it, while timelines are created, branched, detached, attached and deleted, and the
+  pageserver is killed, in rounds of about a minute. Its WAL comes from a safekeeper. Every page is compared with a model.
 
   migrations: a tenant moves between two pageservers over one bucket, with WAL coming in, 12 clients that read and 5 that
   never do; migrations are broken off, asked for several times at once, and interrupted by restarts.
@@ -135,11 +136,12 @@ async function tortureMigrations(minutes: number, seed: number, isVerbose: boole
 }
 
 function reportPages(round: number, result: PagesRoundResult): void {
-  const { pages, wrong, stuck, actions, slowestShutdownMs, baseBytes, peakRssBytes, leftBytes } = result;
+  const { pages, wrong, stuck, actions, slowestShutdown, baseBytes, peakRssBytes, leftBytes } = result;
   const inMebibytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`;
   console.log(
     `round ${round}: pages=${pages} wrong=${wrong.length} stuck=${stuck.length} ` +
-      `slowest shutdown ${slowestShutdownMs.toFixed(0)} ms, peak ${inMebibytes(peakRssBytes)}, ` +
+      `slowest shutdown ${ownMs(slowestShutdown).toFixed(0)} ms (and ${slowestShutdown.starvedMs.toFixed(0)} ms without a ` +
+      `processor), peak ${inMebibytes(peakRssBytes)}, ` +
       `held ${inMebibytes(baseBytes)} before and ${inMebibytes(leftBytes)} after`,
   );
   console.log(`  ${[...actions].map(([name, count]) => `${name} ${count}×`).join(', ')}`);

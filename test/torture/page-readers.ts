@@ -20,6 +20,7 @@ const sockets = nodeSockets((error) => {
   throw error;
 });
 export const doors = { sockets, clock: nodeClock, random: nodeRandom };
+const SLOW_CHANCE = 0.05;
 const ZEROS = new Uint8Array(8192);
 /** What one that does not read has unsent at most. */
 const UNSENT_BYTES_MAX: number = 256 * 1024;
@@ -45,26 +46,36 @@ export interface PageClientOptions {
 export async function readPages(options: PageClientOptions): Promise<void> {
   const { timelines, signal, random } = options;
   while (!signal.aborted) {
-    const timeline = random.pick(timelines.present);
+    const timeline = await timelines.pickPresent(random);
     await attempt(options, timeline, async () => {
       await using client = await PageClient.connect(doors, { ...connectOptions(options), ...timeline });
       for (let batch = 1 + random.below(20); batch > 0 && !signal.aborted; batch--) {
         const depth = 1 + random.below(32);
-        const answers = Array.from({ length: depth }, () => checkOne(options, client, timeline));
-        await within(TIMEOUT_MS, `${depth} requests wait`, Promise.all(answers));
+        const answers = Promise.all(Array.from({ length: depth }, () => checkOne(options, client, timeline)));
+        const isSlow = random.chance(SLOW_CHANCE);
+        const slowly = isSlow ? readNothing(client.stream, random) : undefined;
+        await within(TIMEOUT_MS, `${depth} requests wait`, answers);
+        await slowly;
       }
     });
   }
 }
 
-const connectOptions = ({ port }: PageClientOptions) => ({
+/** Answers pile up for a while. */
+async function readNothing(stream: PageStream, random: SeededRandom): Promise<void> {
+  stream.pause();
+  await delay(random.between(10, 500));
+  stream.resume();
+}
+
+export const connectOptions = ({ port }: PageClientOptions) => ({
   address: { host: '127.0.0.1', port },
   connectTimeoutMs: TIMEOUT_MS,
   signal: new AbortController().signal,
 });
 
 /** What a timeline that is shut down ends is no finding. */
-async function attempt(
+export async function attempt(
   { findings }: PageClientOptions,
   timeline: PagedTimeline,
   action: () => Promise<void>,
@@ -130,7 +141,7 @@ async function checkPage(
 export async function neverRead(options: PageClientOptions): Promise<void> {
   const { timelines, signal, random } = options;
   while (!signal.aborted) {
-    const timeline = random.pick(timelines.present);
+    const timeline = await timelines.pickPresent(random);
     await attempt(options, timeline, async () => {
       const connection = await connectPageService(doors, connectOptions(options));
       try {
@@ -157,6 +168,7 @@ export async function fillPipe(
   });
   stream.pause();
   const lsn = pickLsn(timeline, random);
+  // The signal ends the stay.
   const stay = delay(random.between(200, 4000), undefined, { signal }).catch(() => undefined);
   while (stream.unsentBytes < UNSENT_BYTES_MAX && !stream.isEnded && !signal.aborted) {
     for (let count = 0; count < 500 && !stream.isEnded; count++) {
@@ -178,24 +190,25 @@ export async function fillPipe(
 
 /** Sends what nobody may send, and leaves, or is thrown out. */
 export async function sendGarbage(options: PageClientOptions): Promise<void> {
-  const { timelines, signal, random, port, findings } = options;
+  const { timelines, signal, random, port } = options;
   while (!signal.aborted) {
-    const { tenantId, timelineId } = random.pick(timelines.present);
-    const connection = await sockets.connect({ host: '127.0.0.1', port }, new AbortController().signal);
-    const closed = new Promise<void>((resolve) => {
-      connection.receive({
-        onBytes: () => undefined,
-        onEnd: () => connection.close(),
-        onClosed: () => resolve(),
+    const timeline = await timelines.pickPresent(random);
+    await attempt(options, timeline, async () => {
+      const { tenantId, timelineId } = timeline;
+      const connection = await sockets.connect({ host: '127.0.0.1', port }, new AbortController().signal);
+      const closed = new Promise<void>((resolve) => {
+        connection.receive({
+          onBytes: () => undefined,
+          onEnd: () => connection.close(),
+          onClosed: () => resolve(),
+        });
       });
+      await garble(connection, `pagestream_v3 ${tenantId} ${timelineId}`, random);
+      // Half of a message is waited for until its sender leaves.
+      const timer = setTimeout(() => connection.close(), random.between(10, 1000));
+      await within(TIMEOUT_MS, 'garbage has a connection', closed);
+      clearTimeout(timer);
     });
-    await garble(connection, `pagestream_v3 ${tenantId} ${timelineId}`, random);
-    // Half of a message is waited for until its sender leaves.
-    const timer = setTimeout(() => connection.close(), random.between(10, 1000));
-    await within(TIMEOUT_MS, 'garbage has a connection', closed).catch((error: Error) => {
-      findings.stuck.push(error.message);
-    });
-    clearTimeout(timer);
   }
 }
 

@@ -2,9 +2,10 @@ import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '
 import type { Lsn } from '../../src/base/lsn.ts';
 import { beginModel, drawRecord } from '../engine/model-records.ts';
 import { ModelTimeline } from '../engine/model-timeline.ts';
-import type { CommandProcess } from '../support/command-process.ts';
 import type { SeededRandom } from '../support/seeded-random.ts';
-import type { PagesHostCommands } from './pages-host-messages.ts';
+import { ownMs, type ProbedTime } from './pages-usage.ts';
+import type { PagesWorld } from './pages-world.ts';
+import { eventually } from './within.ts';
 
 /** Every version of every page is in the models: this bounds them. */
 const RECORDS_MAX = 400;
@@ -12,6 +13,7 @@ const TIMELINES_MAX = 10;
 const RECORDS_AT_ONCE = 20;
 /** Microseconds from 1970 to 2000. */
 const EPOCH_2000_MS = 946_684_800_000;
+const PRESENT_MS = 60_000;
 
 /** A timeline, and what is known of it. */
 export interface PagedTimeline {
@@ -27,31 +29,49 @@ export interface PagedTimeline {
   children: number;
 }
 
-/** Timelines of two tenants that come, grow, branch, leave their ancestors, are detached and attached, and go. */
+/**
+ * Timelines of two tenants that come, grow, branch, leave their ancestors, are detached and attached, and go, while their
+ * pageserver is killed now and then.
+ */
 export class PagedTimelines {
   readonly actions = new Map<string, number>();
   /** Of a timeline, or of a tenant with all of its timelines. */
-  slowestShutdownMs = 0;
-  readonly #host: CommandProcess<PagesHostCommands>;
+  slowestShutdown: ProbedTime = { ms: 0, starvedMs: 0 };
+  readonly #world: PagesWorld;
   readonly #random: SeededRandom;
+  readonly #onEvent: (text: string) => void;
   readonly #all = new Set<PagedTimeline>();
   readonly #parents = new Map<PagedTimeline, PagedTimeline | undefined>();
   readonly #tenants = [parseTenantId('a'.repeat(32)), parseTenantId('b'.repeat(32))];
   #made = 0;
+  #isDown = false;
 
-  constructor(host: CommandProcess<PagesHostCommands>, random: SeededRandom) {
-    this.#host = host;
+  constructor(world: PagesWorld, random: SeededRandom, onEvent: (text: string) => void) {
+    this.#world = world;
+    this.#onEvent = onEvent;
     this.#random = random;
   }
 
-  /** Those that are there. */
+  /** Those that can be read. */
   get present(): readonly PagedTimeline[] {
+    return this.#isDown ? [] : this.#staying;
+  }
+
+  get #staying(): readonly PagedTimeline[] {
     return [...this.#all].filter(({ isLeaving }) => !isLeaving);
+  }
+
+  /** One of those that are there, once one is. */
+  async pickPresent(random: SeededRandom): Promise<PagedTimeline> {
+    return await eventually(PRESENT_MS, 'there is no timeline', async () => {
+      const { present } = this;
+      return present.length > 0 && random.pick(present);
+    });
   }
 
   async begin(): Promise<void> {
     for (const tenantId of this.#tenants) {
-      await this.#host.ask('attach', { tenantId });
+      await this.#world.attach(tenantId);
       for (let count = 0; count < 2; count++) await this.#create(tenantId);
     }
   }
@@ -59,20 +79,30 @@ export class PagedTimelines {
   /** Does one thing, as the seed has it. */
   async act(): Promise<void> {
     const dice = this.#random.fraction();
-    if (dice < 0.6) await this.#grow();
-    else if (dice < 0.71) await this.#create(this.#random.pick(this.#tenants));
-    else if (dice < 0.83) await this.#branch();
-    else if (dice < 0.95) await this.#remove();
-    else if (dice < 0.98) await this.#reattach();
+    if (dice < 0.5) await this.#grow();
+    else if (dice < 0.6) await this.#create(this.#random.pick(this.#tenants));
+    else if (dice < 0.75) await this.#branch();
+    else if (dice < 0.86) await this.#remove();
+    else if (dice < 0.92) await this.#reattach();
     else await this.#detachAncestor();
   }
 
+  /** In the midst of whatever else is done. */
+  async kill(): Promise<void> {
+    this.#count('kill');
+    this.#isDown = true;
+    for (const timeline of this.#all) timeline.life++;
+    await this.#world.killPageserver();
+    this.#isDown = false;
+  }
+
   #count(action: string): void {
+    this.#onEvent(action);
     this.actions.set(action, (this.actions.get(action) ?? 0) + 1);
   }
 
   #pick(isWanted: (timeline: PagedTimeline) => boolean): PagedTimeline | undefined {
-    const wanted = this.present.filter((timeline) => !timeline.isBusy && isWanted(timeline));
+    const wanted = this.#staying.filter((timeline) => !timeline.isBusy && isWanted(timeline));
     return wanted.length === 0 ? undefined : this.#random.pick(wanted);
   }
 
@@ -82,7 +112,7 @@ export class PagedTimelines {
     const timelineId = this.#nextId();
     const model = new ModelTimeline(timelineId);
     beginModel(model);
-    await this.#host.ask('create', { tenantId, timelineId });
+    await this.#world.create({ tenantId, timelineId });
     await this.#add(tenantId, model);
   }
 
@@ -99,7 +129,7 @@ export class PagedTimelines {
     parent.children++;
     try {
       const { timelineId: parentId } = parent;
-      await this.#host.ask('branch', { tenantId, timelineId, parentId, lsn: point.endLsn });
+      await this.#world.branch({ tenantId, timelineId }, parentId, point.endLsn);
     } finally {
       parent.isBusy = false;
     }
@@ -110,8 +140,9 @@ export class PagedTimelines {
     const { id: timelineId } = model;
     const timeline = { tenantId, timelineId, model, life: 0, isLeaving: false, isBusy: true, children: 0 };
     this.#parents.set(timeline, parent);
+    await this.#world.wal.begin(tenantId, model);
     this.#all.add(timeline);
-    await this.#feed(timeline);
+    await this.#world.wal.push(model);
     timeline.isBusy = false;
   }
 
@@ -122,26 +153,18 @@ export class PagedTimelines {
     timeline.isBusy = true;
     const nowMicros = (Date.now() - EPOCH_2000_MS) * 1000;
     for (let count = 0; count < RECORDS_AT_ONCE; count++) drawRecord(this.#random, timeline.model, nowMicros);
-    await this.#feed(timeline);
+    await this.#world.wal.push(timeline.model);
     timeline.isBusy = false;
-  }
-
-  /** Brings it all WAL that its model has, from wherever it stands. */
-  async #feed({ tenantId, timelineId, model }: PagedTimeline): Promise<void> {
-    const place = { tenantId, timelineId };
-    const position = await this.#host.ask('position', place);
-    if (position >= model.walEnd) return;
-    await this.#host.ask('feed', { ...place, wal: model.walFrom(position).slice() });
   }
 
   /** Readers, and those who never read, are in its midst. */
   async #remove(): Promise<void> {
     const timeline = this.#pick(({ children }) => children === 0);
-    if (timeline === undefined || this.present.length < 4) return;
+    if (timeline === undefined || this.#staying.length < 4) return;
     this.#count('delete');
     const { tenantId, timelineId } = timeline;
     timeline.isLeaving = true;
-    this.#noteShutdown(await this.#host.ask('remove', { tenantId, timelineId }));
+    this.#noteShutdown(await this.#world.remove({ tenantId, timelineId }));
     const parent = this.#parents.get(timeline);
     if (parent !== undefined) parent.children--;
     this.#parents.delete(timeline);
@@ -154,9 +177,9 @@ export class PagedTimelines {
     if (timelines.length === 0 || timelines.some(({ isBusy, isLeaving }) => isBusy || isLeaving)) return;
     this.#count('detach and attach');
     for (const timeline of timelines) timeline.isLeaving = true;
-    this.#noteShutdown(await this.#host.ask('detach', { tenantId }));
-    await this.#host.ask('attach', { tenantId });
-    await this.#comeBack(timelines);
+    this.#noteShutdown(await this.#world.detach(tenantId));
+    await this.#world.attach(tenantId);
+    this.#comeBack(timelines);
   }
 
   /** Its readers are sent away with those of the whole tenant, which is loaded anew. */
@@ -169,23 +192,32 @@ export class PagedTimelines {
     if (timelines.some(({ isBusy, isLeaving }) => isBusy || isLeaving)) return;
     this.#count('detach ancestor');
     for (const timeline of timelines) timeline.isLeaving = true;
-    await this.#host.ask('detachAncestor', { tenantId, timelineId });
+    const isFirst = this.#parents.get(parent) === undefined;
+    const behavior =
+      isFirst && this.#random.chance(0.5) ? 'no_ancestor_and_reparent' : 'multi_level_and_no_reparent';
+    const moved = await this.#world.detachAncestor({ tenantId, timelineId }, behavior);
     parent.children--;
     this.#parents.set(branch, undefined);
-    await this.#comeBack(timelines);
+    branch.model.detach(0);
+    for (const sibling of timelines.filter((each) => moved.includes(each.timelineId))) {
+      this.#count('move to another ancestor');
+      parent.children--;
+      branch.children++;
+      this.#parents.set(sibling, branch);
+      sibling.model.moveTo(branch.model);
+    }
+    this.#comeBack(timelines);
   }
 
-  /** What was not in the store yet comes again. */
-  async #comeBack(timelines: readonly PagedTimeline[]): Promise<void> {
+  #comeBack(timelines: readonly PagedTimeline[]): void {
     for (const timeline of timelines) {
-      await this.#feed(timeline);
       timeline.life++;
       timeline.isLeaving = false;
     }
   }
 
-  #noteShutdown(ms: number): void {
-    this.slowestShutdownMs = Math.max(this.slowestShutdownMs, ms);
+  #noteShutdown(took: ProbedTime | undefined): void {
+    if (took !== undefined && ownMs(took) > ownMs(this.slowestShutdown)) this.slowestShutdown = took;
   }
 
   #nextId(): TimelineId {

@@ -81,6 +81,7 @@ export class ProposerNode {
   }
 
   #track(task: Promise<void>): void {
+    // `finished` tells of it.
     task.catch(() => undefined);
     this.#tasks.push(task);
   }

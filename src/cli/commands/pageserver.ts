@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BadRequestError } from '../../base/errors.ts';
 import { checkMembership, type SafekeeperAddress } from '../../contracts/membership.ts';
+import { formatAddress } from '../../io/format-address.ts';
 import type { ObjectLocation } from '../../io/object-location.ts';
 import type { PageserverOptions, PageserverService } from '../../pageserver/main.ts';
 import type { CliContext } from '../context.ts';
@@ -102,11 +103,11 @@ async function announce(
   { addresses: { pg, http }, directory }: PageserverService,
 ): Promise<void> {
   if (isJson) await output.writeJson({ id, directory, pg, http });
-  else await output.write(`pageserver ${id} serves libpq on ${inWords(pg)}, HTTP on ${inWords(http)}\n`);
+  else
+    await output.write(
+      `pageserver ${id} serves libpq on ${formatAddress(pg)}, HTTP on ${formatAddress(http)}\n`,
+    );
 }
-
-const inWords = ({ host, port }: Address): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 function toOptions(flags: PageserverFlags, version: string): PageserverOptions {
   const { tlsCert, tlsKey, pgAuthPublicKeyPath, httpAuthPublicKeyPath, s3, safekeepers = [] } = flags;

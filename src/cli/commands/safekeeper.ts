@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { BadRequestError } from '../../base/errors.ts';
+import { formatAddress } from '../../io/format-address.ts';
 import type { ObjectLocation } from '../../io/object-location.ts';
 import type { SafekeeperOptions, SafekeeperService } from '../../safekeeper/main.ts';
 import type { CliContext } from '../context.ts';
@@ -141,14 +142,12 @@ async function announce(
     });
     return;
   }
-  const tenantOnly = pgTenantOnly === undefined ? '' : `, libpq for one tenant on ${inWords(pgTenantOnly)}`;
+  const tenantOnly =
+    pgTenantOnly === undefined ? '' : `, libpq for one tenant on ${formatAddress(pgTenantOnly)}`;
   await output.write(
-    `safekeeper ${id} serves libpq on ${inWords(pg)}${tenantOnly}, HTTP on ${inWords(http)}\n`,
+    `safekeeper ${id} serves libpq on ${formatAddress(pg)}${tenantOnly}, HTTP on ${formatAddress(http)}\n`,
   );
 }
-
-const inWords = ({ host, port }: Address): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 function toOptions(flags: SafekeeperFlags, version: string): SafekeeperOptions {
   const { tlsCert, tlsKey, listenPgTenantOnly, pgAuthPublicKeyPath, httpAuthPublicKeyPath, s3 } = flags;

@@ -9,20 +9,29 @@ import type { OpenFile } from './open-file.ts';
 export const DIRECT_BLOCK_BYTES = 4096;
 /** One step of a read that goes through a bounce buffer. */
 const BOUNCE_BYTES = 256 * 1024;
-const BOUNCE_BUFFERS_KEPT = 16;
+const BOUNCE_BUFFERS_KEPT = 8;
+/** Most reads are of a block or two, and many at a time. */
+const SMALL_BOUNCE_BYTES = 32 * 1024;
+const SMALL_BOUNCE_BUFFERS_KEPT = 128;
 
 const openDescriptor = promisify(open);
 
 /** Aligned memory that reads borrow. As many are lent as are asked for, and a few are kept. */
 export class BounceBuffers {
   readonly #free: Uint8Array[] = [];
+  readonly #freeSmall: Uint8Array[] = [];
 
-  take(): Uint8Array {
-    return this.#free.pop() ?? allocateAligned(BOUNCE_BYTES);
+  /** For a read of so many bytes, or for a step of it. */
+  take(lengthBytes: number): Uint8Array {
+    return lengthBytes <= SMALL_BOUNCE_BYTES
+      ? (this.#freeSmall.pop() ?? allocateAligned(SMALL_BOUNCE_BYTES))
+      : (this.#free.pop() ?? allocateAligned(BOUNCE_BYTES));
   }
 
   give(buffer: Uint8Array): void {
-    if (this.#free.length < BOUNCE_BUFFERS_KEPT) this.#free.push(buffer);
+    const isSmall = buffer.length === SMALL_BOUNCE_BYTES;
+    const free = isSmall ? this.#freeSmall : this.#free;
+    if (free.length < (isSmall ? SMALL_BOUNCE_BUFFERS_KEPT : BOUNCE_BUFFERS_KEPT)) free.push(buffer);
   }
 }
 
@@ -135,7 +144,7 @@ export class DirectFile implements UpdatableFile {
     length: number,
     position: number,
   ): Promise<number> {
-    const bounce = this.#bounce.take();
+    const bounce = this.#bounce.take((position % DIRECT_BLOCK_BYTES) + length);
     try {
       let done = 0;
       while (done < length) {

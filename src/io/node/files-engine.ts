@@ -48,7 +48,11 @@ export function openFilesEngine(name: string): FilesEngine {
 
 /** For a pageserver's layers: its readers wait for nothing but these reads. Whoever syncs commits must not use it. */
 function quickFiles(): Files {
-  const quickReads = new QuickReads(() => performance.now(), setImmediate);
+  const quickReads = new QuickReads(
+    () => performance.now(),
+    setImmediate,
+    () => process.resourceUsage().fsRead,
+  );
   const opened = (path: string, sizeBytes: number, descriptor: number): OpenFile =>
     new OpenFile(path, sizeBytes, descriptor, 1, quickReads);
   return { ...nodeFiles, open: (path) => openRegularFile(path, READING, opened) };

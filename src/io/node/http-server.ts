@@ -17,8 +17,10 @@ const HOST = /^([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?$/;
  */
 const TIMEOUTS = { requestTimeout: 0, headersTimeout: 60_000 };
 
-/** Requests that are under way when the server closes may take so long; then their connections are broken off. */
-const CLOSE_GRACE_MS = 1000;
+/** When the server closes, requests under way have so long to be answered; then their connections are broken off. */
+const REQUEST_GRACE_MS = 1000;
+/** Clients that are being answered have so long to take that. */
+const ANSWER_GRACE_MS = 5000;
 
 /** A server of HTTP or HTTPS that hands requests to one handler. */
 export class NodeHttpServer implements Listener {
@@ -26,8 +28,8 @@ export class NodeHttpServer implements Listener {
   readonly #handler: HttpHandler;
   readonly #report: (error: unknown) => void;
   readonly #connections = new Set<Socket>();
+  readonly #answers = new Set<ServerResponse>();
   #address: SocketAddress;
-  #requestsUnderWay = 0;
   #closed: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
@@ -44,10 +46,10 @@ export class NodeHttpServer implements Listener {
       socket.on('close', () => this.#connections.delete(socket));
     });
     this.#server.on('request', (incoming: IncomingMessage, outgoing: ServerResponse) => {
-      this.#requestsUnderWay++;
+      this.#answers.add(outgoing);
       outgoing.on('close', () => {
-        this.#requestsUnderWay--;
-        if (this.#requestsUnderWay === 0) this.#onIdle?.();
+        this.#answers.delete(outgoing);
+        if (this.#answers.size === 0) this.#onIdle?.();
       });
       void this.#answer(incoming, outgoing);
     });
@@ -85,11 +87,17 @@ export class NodeHttpServer implements Listener {
       this.#server.on('close', resolve);
     });
     this.#server.close();
-    const tooLate = setTimeout(() => {
-      // Such as of clients that do not read, or send half a body.
-      for (const socket of this.#connections) socket.destroy();
-    }, CLOSE_GRACE_MS);
-    if (this.#requestsUnderWay > 0) {
+    const timers = [
+      setTimeout(() => {
+        // Such as of clients that send half a body.
+        for (const answer of this.#answers) if (!answer.headersSent) answer.destroy();
+      }, REQUEST_GRACE_MS),
+      setTimeout(() => {
+        // Such as of clients that do not read.
+        for (const socket of this.#connections) socket.destroy();
+      }, ANSWER_GRACE_MS),
+    ];
+    if (this.#answers.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve;
       });
@@ -97,7 +105,7 @@ export class NodeHttpServer implements Listener {
     // Those that have sent no request, or half of one, or have not finished their handshake.
     for (const socket of this.#connections) socket.destroySoon();
     await closed;
-    clearTimeout(tooLate);
+    for (const timer of timers) clearTimeout(timer);
   }
 
   async #answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {

@@ -5,6 +5,9 @@ import { describeHttp } from '../../../test/conformance/http.ts';
 import { runForReal } from '../../../test/conformance/world.ts';
 import { nodeHttp } from './http.ts';
 
+const PIECE_BYTES = 65_536;
+/** 64 MiB in all. */
+const LONG_PIECES = 1024;
 const reported: unknown[] = [];
 const http = nodeHttp((error) => reported.push(error));
 
@@ -94,4 +97,60 @@ test('a request that does not come to an end holds closing up for a moment only,
   socket.resume();
   await Promise.all([once(socket, 'close'), listener.close(), ended.promise]);
   expect(reported.slice(before)).toEqual([]);
+});
+
+/** Answers at /long with more than fits into the sockets on the way, at /never not at all. */
+async function serveLong() {
+  const begun = Promise.withResolvers<void>();
+  const listener = await http.serve({
+    host: '127.0.0.1',
+    port: 0,
+    handler: async ({ url, signal }) => {
+      if (url.endsWith('/never')) {
+        begun.resolve();
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+        return new Response(null);
+      }
+      let pieces = 0;
+      return new Response(
+        new ReadableStream({
+          pull: (controller) => {
+            if (pieces++ < LONG_PIECES) controller.enqueue(new Uint8Array(PIECE_BYTES));
+            else controller.close();
+          },
+        }),
+      );
+    },
+  });
+  const ask = (path: string): Socket => {
+    const socket = connect(listener.address as { host: string; port: number });
+    socket.write(`GET ${path} HTTP/1.0\r\nHost: a\r\n\r\n`);
+    return socket;
+  };
+  return { listener, ask, begun: begun.promise };
+}
+
+test('a client that is slow to take its answer gets it while the server closes, others are waited for less', async () => {
+  const { listener, ask, begun } = await serveLong();
+  const slow = ask('/long');
+  await once(slow, 'readable');
+  const never = ask('/never').resume();
+  await begun;
+  const closing = listener.close();
+  await once(never, 'close');
+  let receivedBytes = 0;
+  for await (const chunk of slow) receivedBytes += (chunk as Uint8Array).length;
+  expect(receivedBytes).toBeGreaterThan(LONG_PIECES * PIECE_BYTES);
+  await closing;
+});
+
+test('a client that does not take its answer holds closing up for some seconds only', async () => {
+  const { listener, ask } = await serveLong();
+  // It is broken off.
+  const stuck = ask('/long').on('error', () => undefined);
+  await once(stuck, 'readable');
+  await listener.close();
+  stuck.resume();
+  if (!stuck.closed) await once(stuck, 'close');
+  expect(stuck.bytesRead).toBeLessThan(LONG_PIECES * PIECE_BYTES);
 });

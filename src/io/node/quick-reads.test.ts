@@ -4,6 +4,7 @@ import { QUICK_READ_BYTES_MAX, QuickReads } from './quick-reads.ts';
 /** Time stands still but for what reads take, and turns end when the test says so. */
 class Loop {
   nowMs = 0;
+  diskReads = 0;
   readonly reads: QuickReads;
   #onTurn: (() => void)[] = [];
 
@@ -11,13 +12,15 @@ class Loop {
     this.reads = new QuickReads(
       () => this.nowMs,
       (call) => this.#onTurn.push(call),
+      () => this.diskReads,
     );
   }
 
-  /** Returns whether it was done at once. */
-  read(tookMs: number): boolean {
+  /** Returns whether it was done at once. @param isFromDisk it is not in the system's memory */
+  read(tookMs: number, isFromDisk = tookMs >= 1): boolean {
     if (!this.reads.begin(8192)) return false;
     this.nowMs += tookMs;
+    if (isFromDisk) this.diskReads++;
     this.reads.end();
     return true;
   }
@@ -41,11 +44,24 @@ test('quick reads are done at once until the turn has lasted long enough, and ag
   expect(count()).toBe(first);
 });
 
-test('what happens beside the reads counts to the turn as well', () => {
+test('what happens between the reads does not count to the turn', () => {
   const loop = new Loop();
   expect(loop.read(0)).toBe(true);
   loop.nowMs += 1;
+  expect(loop.read(0.6, false)).toBe(true);
   expect(loop.read(0)).toBe(false);
+});
+
+test('a slow read that was not from a disk has waited for the processor, and says nothing of the next ones', () => {
+  const loop = new Loop();
+  for (let turn = 0; turn < 10; turn++) {
+    expect(loop.read(15, false)).toBe(true);
+    expect(loop.reads.begin(8192)).toBe(false);
+    loop.nextTurn();
+  }
+  expect(loop.read(25, false)).toBe(true);
+  loop.nextTurn();
+  expect(loop.reads.begin(8192)).toBe(false);
 });
 
 test('a long read is never done at once', () => {

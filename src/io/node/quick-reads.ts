@@ -1,9 +1,11 @@
 /** A longer read may take too long even where the system has all of it in memory. */
 export const QUICK_READ_BYTES_MAX: number = 128 * 1024;
-/** A turn of the event loop in which reads were done at once does no more of them after this. */
+/** A turn of the event loop in which so much was spent on reads that were done at once does no more of them. */
 const TURN_MS = 0.5;
-/** A read that takes longer has waited for a disk, or for the processor. */
+/** A read that takes longer has waited for a disk, if the system has read from one meanwhile, or else for the processor. */
 const SLOW_MS = 0.2;
+/** And one that takes this long has, whatever the system says: of some file systems it does not know. */
+const STALLED_MS = 20;
 /** So many reads after a slow one are left to other threads, and twice as many each time that the next is slow, too. */
 const RESTED_READS_MIN = 64;
 const RESTED_READS_MAX = 4096;
@@ -17,16 +19,23 @@ const RESTED_READS_MAX = 4096;
 export class QuickReads {
   readonly #nowMs: () => number;
   readonly #onNextTurn: (call: () => void) => void;
+  readonly #diskReads: () => number;
   #isInTurn = false;
-  #turnStartMs = 0;
+  #spentMs = 0;
   #startMs = 0;
+  #diskReadsSeen: number;
   #restedReads = 0;
   #restedReadsNext = RESTED_READS_MIN;
 
-  /** @param onNextTurn calls when all that is ready to run has run */
-  constructor(nowMs: () => number, onNextTurn: (call: () => void) => void) {
+  /**
+   * @param onNextTurn calls when all that is ready to run has run
+   * @param diskReads changes when this process has read from a disk
+   */
+  constructor(nowMs: () => number, onNextTurn: (call: () => void) => void, diskReads: () => number) {
     this.#nowMs = nowMs;
     this.#onNextTurn = onNextTurn;
+    this.#diskReads = diskReads;
+    this.#diskReadsSeen = diskReads();
   }
 
   /** Whether to read at once: then `end` is to be called right after it. */
@@ -36,23 +45,30 @@ export class QuickReads {
       this.#restedReads--;
       return false;
     }
-    const nowMs = this.#nowMs();
     if (!this.#isInTurn) {
       this.#isInTurn = true;
-      this.#turnStartMs = nowMs;
+      this.#spentMs = 0;
       this.#onNextTurn(this.#endTurn);
-    } else if (nowMs - this.#turnStartMs > TURN_MS) return false;
-    this.#startMs = nowMs;
+    } else if (this.#spentMs > TURN_MS) return false;
+    this.#startMs = this.#nowMs();
     return true;
   }
 
   end(): void {
-    if (this.#nowMs() - this.#startMs <= SLOW_MS) {
+    const tookMs = this.#nowMs() - this.#startMs;
+    this.#spentMs += tookMs;
+    if (tookMs <= SLOW_MS || !this.#hasWaitedForDisk(tookMs)) {
       this.#restedReadsNext = RESTED_READS_MIN;
       return;
     }
     this.#restedReads = this.#restedReadsNext;
     this.#restedReadsNext = Math.min(RESTED_READS_MAX, this.#restedReadsNext * 2);
+  }
+
+  #hasWaitedForDisk(tookMs: number): boolean {
+    const before = this.#diskReadsSeen;
+    this.#diskReadsSeen = this.#diskReads();
+    return this.#diskReadsSeen !== before || tookMs > STALLED_MS;
   }
 
   readonly #endTurn = (): void => {

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { VarveError } from '../../base/errors.ts';
+import { formatAddress } from '../format-address.ts';
 import type { Connection, Listener, SocketAddress, Sockets } from '../sockets.ts';
 import { NodeConnection } from './connection.ts';
 import { cancelled, toAddressError } from './network-errors.ts';
@@ -7,17 +8,11 @@ import { ReceiveBuffer, withReceiveBuffer } from './receive-buffer.ts';
 
 const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true } as const;
 
-const nameOf = (host: string, port: number): string =>
-  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-
-const describeAddress = (address: SocketAddress): string =>
-  'path' in address ? address.path : nameOf(address.host, address.port);
-
 /** Of a TCP connection; one that is over already has none. */
 export function describePeer(socket: Socket): string {
   const { remoteAddress, remotePort } = socket;
   if (remoteAddress === undefined || remotePort === undefined) return 'a lost connection';
-  return nameOf(remoteAddress, remotePort);
+  return formatAddress({ host: remoteAddress, port: remotePort });
 }
 
 class NodeListener implements Listener {
@@ -42,7 +37,7 @@ class NodeListener implements Listener {
 /** Binds a server of Node.js to an address, and gives back the address with the port that was taken. */
 export function startListening(server: Server, address: SocketAddress): Promise<SocketAddress> {
   return new Promise((resolve, reject) => {
-    const onError = (error: unknown): void => reject(toAddressError(describeAddress(address), error));
+    const onError = (error: unknown): void => reject(toAddressError(formatAddress(address), error));
     server.once('error', onError);
     try {
       server.listen({ ...address }, () => {
@@ -58,7 +53,7 @@ export function startListening(server: Server, address: SocketAddress): Promise<
 }
 
 function connectTo(address: SocketAddress, signal: AbortSignal): Promise<Connection> {
-  const peer = describeAddress(address);
+  const peer = formatAddress(address);
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(cancelled(peer, signal));
     const buffer = new ReceiveBuffer();
@@ -110,7 +105,7 @@ export function nodeSockets(onAcceptFailed: (error: VarveError) => void): Socket
         else accept(new NodeConnection(buffered, peer, buffer));
       });
       const bound = await startListening(server, address);
-      server.on('error', (error) => onAcceptFailed(toAddressError(describeAddress(bound), error)));
+      server.on('error', (error) => onAcceptFailed(toAddressError(formatAddress(bound), error)));
       return new NodeListener(bound, server);
     },
     connect: connectTo,

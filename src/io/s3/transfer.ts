@@ -29,10 +29,14 @@ export function openBody(
 }
 
 async function* sentPieces(body: ObjectBody, attempt: Try): AsyncGenerator<Uint8Array> {
+  const isLent = !(body instanceof Uint8Array);
   for await (const piece of bodyPieces(body, attempt.signal)) {
     for (let start = 0; start < piece.length; start += SEND_PIECE_BYTES) {
       attempt.progress();
-      yield piece.subarray(start, start + SEND_PIECE_BYTES);
+      // Copied: what is sent is kept beyond the next piece.
+      yield isLent
+        ? piece.slice(start, start + SEND_PIECE_BYTES)
+        : piece.subarray(start, start + SEND_PIECE_BYTES);
     }
   }
 }

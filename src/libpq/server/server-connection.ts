@@ -20,6 +20,7 @@ const BODY_BYTES_MAX_DEFAULT = 16 * 1024 * 1024;
 const STARTUP_TIMEOUT_MS_DEFAULT = 60_000;
 const READ_TIMEOUT_MS_DEFAULT = 600_000;
 const LINGER_MS_DEFAULT = 1000;
+const TERMINATE_TAG = 0x58;
 /** A client that does not take its answers is not asked for more commands. */
 const UNSENT_BYTES_MAX = 1024 * 1024;
 
@@ -54,6 +55,8 @@ export class ServerConnection<Identity> {
   readonly #channel: MessageChannel;
   /** Aborted when the connection is over. */
   readonly #life = new AbortController();
+  /** Aborted when the client has left, and nobody has come to read that yet. */
+  readonly #leaving = new AbortController();
   readonly #extended = new ExtendedQuery();
   /** After an error, the extended protocol goes on at the next Sync. */
   #isSkipping = false;
@@ -71,6 +74,9 @@ export class ServerConnection<Identity> {
       clock: options.clock,
       frames: STARTUP_FRAMES,
       onOver: (error) => this.#life.abort(error ?? connectionEnded()),
+      onUnread: (bytes) => {
+        if (bytes === undefined || bytes[0] === TERMINATE_TAG) this.#leaving.abort(connectionEnded());
+      },
     });
   }
 
@@ -170,7 +176,8 @@ export class ServerConnection<Identity> {
       const { serverVersion = SERVER_VERSION_DEFAULT } = this.#options;
       const start = await startUp(channel, { ...this.#options, serverVersion }, this.#life.signal);
       if (channel.failure !== undefined) throw channel.failure;
-      return start === undefined ? undefined : new Session(channel, this.#life.signal, start);
+      if (start === undefined) return undefined;
+      return new Session(channel, { over: this.#life.signal, leaving: this.#leaving.signal }, start);
     } finally {
       timer.cancel();
     }

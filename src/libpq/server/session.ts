@@ -48,6 +48,11 @@ export class Session<Identity> {
   readonly options: ReadonlyMap<string, string>;
   /** Aborted when the connection is over, or has to be. Its reason is why. */
   readonly signal: AbortSignal;
+  /**
+   * Aborted when the client is known to send nothing more, while a command is carried out: it has said goodbye, or has ended
+   * its half of the connection. Some may still take the answer. Not seen behind further commands that it has sent.
+   */
+  readonly leaving: AbortSignal;
 
   readonly #channel: MessageChannel;
   readonly #writer = new MessageWriter();
@@ -56,9 +61,14 @@ export class Session<Identity> {
   #copyOut: CopyOut | undefined;
   #isTerminated = false;
 
-  constructor(channel: MessageChannel, signal: AbortSignal, start: SessionStart<Identity>) {
+  constructor(
+    channel: MessageChannel,
+    signals: { readonly over: AbortSignal; readonly leaving: AbortSignal },
+    start: SessionStart<Identity>,
+  ) {
     this.#channel = channel;
-    this.signal = signal;
+    this.signal = signals.over;
+    this.leaving = signals.leaving;
     this.peer = channel.connection.peer;
     this.parameters = start.parameters;
     this.identity = start.identity;

@@ -13,15 +13,17 @@ import type {
 } from '../../contracts/pageserver-api-timeline.ts';
 import { type TenantShardId, wholeTenant } from '../../contracts/tenant-shard-id.ts';
 import type { ActiveTimeline } from '../tenant/active-timeline.ts';
+import type { LogicalSizes } from '../timeline/logical-sizes.ts';
 import type { TimelineAdministration, TimelineInfoOptions } from './administration.ts';
 import { createBranch } from './create-branch.ts';
 import type { AdministrationExtensions } from './extensions.ts';
-import type { LogicalSizes } from './logical-sizes.ts';
 import { type TenantAccess, timelineOf } from './tenant-access.ts';
 import { toBrokenInfo, toTimelineInfo } from './timeline-info.ts';
 
 /** As Neon has it. */
 const POSTGRES_MAJOR_DEFAULT = 17;
+/** Who asks all the time, of a timeline that changes all the time, gets a size that is at most so old. */
+const SIZE_AGE_MS = 10_000;
 
 const never: AbortSignal = new AbortController().signal;
 
@@ -108,7 +110,7 @@ export class StorageTimelineAdministration implements TimelineAdministration {
     return toTimelineInfo(shard, timeline, {
       size: isSizeWanted
         ? await this.#sizes.current(active, signal)
-        : await this.#sizes.recent(active, signal),
+        : await this.#sizes.recent(active, signal, SIZE_AGE_MS),
       receiver: this.#extensions.receivers?.stateOf(timeline),
     });
   }

@@ -89,7 +89,10 @@ function describeReceiver(receiver: WalReceiverState | undefined): string {
   }
   if (waitingBytes > 0) parts.push(`${waitingBytes} bytes wait to be taken in`);
   if (isDamaged) parts.push('several safekeepers give WAL that cannot be taken');
-  if (lastFailure !== undefined)
-    parts.push(`safekeeper ${lastFailure.nodeId} failed last: ${lastFailure.message}`);
+  if (lastFailure !== undefined) {
+    const { nodeId, message } = lastFailure;
+    const whose = nodeId === undefined ? 'this pageserver, and no safekeeper,' : `safekeeper ${nodeId}`;
+    parts.push(`${whose} failed last: ${message}`);
+  }
   return parts.join('; ');
 }

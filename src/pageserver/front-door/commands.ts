@@ -9,15 +9,16 @@ import { isBug } from '../../libpq/server/sqlstate.ts';
 import type { LogFields, Logger } from '../../observe/log.ts';
 import { firstRecordPosition } from '../../postgres/wal/page-header.ts';
 import { CommandError, SQLSTATE_INVALID_PARAMETER_VALUE } from '../../postgres/wire/wire-error.ts';
+import type { BackupOptions } from '../backup/backup-options.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import type { PageServiceMetrics } from '../page-service/page-service-metrics.ts';
 import { PageStream } from '../page-service/page-stream.ts';
 import { ResponseBuffers } from '../page-service/response-buffers.ts';
+import type { StartSetOptions } from '../start-set/stream-start-set.ts';
 import type { ActiveTimeline } from '../tenant/active-timeline.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import type { TimelineAccess } from '../timeline-access.ts';
 import { ConnectionTimelines } from './connection-timelines.ts';
-import type { BackupOptions, StartSetOptions } from './streams.ts';
 
 /** The longest request for pages is 42 bytes; a command is a line of text. */
 export const PAGE_SERVICE_BODY_BYTES_MAX = 10_000;
@@ -132,11 +133,13 @@ export class PageserverCommands implements SessionHandler<Identity> {
     try {
       const { active } = await this.#timelinesOf(session, command).get(command.timelineId);
       refuseArchived(active.timeline);
-      const signal = AbortSignal.any([session.signal, active.timeline.signal]);
-      await copyOut(session, this.#streamOf(active, command, { task: 'base-backup', signal }));
+      using departure = new DepartureBeforeCopy(session.leaving);
+      const signal = AbortSignal.any([session.signal, active.timeline.signal, departure.signal]);
+      const stream = this.#streamOf(active, command, { task: 'base-backup', signal });
+      await copyOut(session, stream, () => departure[Symbol.dispose]());
       note('ok');
     } catch (error) {
-      note(session.signal.aborted ? 'client_error' : 'error');
+      note(session.signal.aborted || session.leaving.aborted ? 'client_error' : 'error');
       throw error;
     }
   }
@@ -216,11 +219,44 @@ function refuseArchived({ timelineId, archivedAtMs }: Timeline): void {
   throw new VarveError('not-found', 'TIMELINE_ARCHIVED', `timeline ${timelineId} is archived`);
 }
 
-/** What is refused before the first piece is refused as any command; what fails later, within the copy. */
-async function copyOut(session: PageserverSession, stream: AsyncIterable<Uint8Array>): Promise<void> {
+/**
+ * Nothing is waited for on behalf of a client that has left, such as WAL that is still to come. Once it is sent something, the
+ * connection tells whether it is there: it may have ended its half only.
+ */
+class DepartureBeforeCopy implements Disposable {
+  readonly #leaving: AbortSignal;
+  readonly #departure = new AbortController();
+  readonly #onLeaving = (): void => this.#departure.abort(this.#leaving.reason);
+
+  constructor(leaving: AbortSignal) {
+    this.#leaving = leaving;
+    leaving.addEventListener('abort', this.#onLeaving, { once: true });
+    if (leaving.aborted) this.#onLeaving();
+  }
+
+  get signal(): AbortSignal {
+    return this.#departure.signal;
+  }
+
+  /** From now on the client's departure is not looked at. */
+  [Symbol.dispose](): void {
+    this.#leaving.removeEventListener('abort', this.#onLeaving);
+  }
+}
+
+/**
+ * What is refused before the first piece is refused as any command; what fails later, within the copy.
+ * @param onBegin called when there is something to copy
+ */
+async function copyOut(
+  session: PageserverSession,
+  stream: AsyncIterable<Uint8Array>,
+  onBegin: () => void,
+): Promise<void> {
   const pieces = stream[Symbol.asyncIterator]();
   try {
     let next = await pieces.next();
+    onBegin();
     const copy = session.copyOut();
     while (next.done !== true) {
       await copy.write(next.value);

@@ -14,6 +14,11 @@ export interface WalIntake {
   readonly position: Lsn;
   readonly positions: IntakePositions;
   /**
+   * Whether the timeline itself is why `take` has thrown a CorruptionError, such as by what is stored of it: then no other
+   * source would help. False: it was for what the source has brought.
+   */
+  readonly isStopped: boolean;
+  /**
    * Takes the bytes that begin at `position`, of any length. They must not change until it resolves: then their whole
    * records can be read, and the next bytes may come. Slow while there is no room for more (which is how a source is held
    * back), for ever while the disk is full.

@@ -17,6 +17,7 @@ import type { LayerDescription } from '../layers/layer-description.ts';
 import { formatLayerFileName } from '../layers/layer-name.ts';
 import { VALUE_IMAGE } from '../layers/value.ts';
 import { type InitialArtefact, OWN_KEYS } from './initial-artefact.ts';
+import { ownSystemIdentifier } from './own-system-identifier.ts';
 
 export interface NewTimeline {
   readonly tenantId: TenantId;
@@ -31,17 +32,14 @@ export interface NewTimeline {
 /** The control file of a new cluster with an identity of its own: no two timelines that are made have the same. */
 export function ownControlFile(
   { postgresMajor, controlFile }: InitialArtefact,
+  timeline: Pick<NewTimeline, 'tenantId' | 'timelineId'>,
   clock: Clock,
   random: Random,
 ): ControlFile {
   const control = decodeControlFile(getPostgresVersion(postgresMajor), controlFile);
-  // As initdb does it (xlog.c, BootStrapXLOG): the time in the upper half, something of this run in the lower one.
-  const seconds = BigInt(Math.floor(clock.wallMs() / 1000));
-  const chance = new DataView(random.bytes(4).slice().buffer).getUint32(0);
-  const systemIdentifier = BigInt.asUintN(64, (seconds << 32n) | BigInt(chance));
   return {
     ...control,
-    systemIdentifier,
+    systemIdentifier: ownSystemIdentifier(timeline, clock.wallMs()),
     // What a server answers with to who asks for a role that is not there: nobody else is to know it.
     mockAuthenticationNonce: random.bytes(control.mockAuthenticationNonce.length).slice(),
   };

@@ -34,6 +34,7 @@ const HINTS_LOGGED: RedoSettings = { hintBitsAreLogged: true };
 const HINTS_NOT_LOGGED: RedoSettings = { hintBitsAreLogged: false };
 
 const utf8 = new TextDecoder();
+const appliers = new Map<PostgresVersion, ValueApplier>();
 
 /** Makes pages out of the values that were found for a key. Not for use by two at once; it keeps nothing between. */
 export class ValueApplier {
@@ -41,6 +42,16 @@ export class ValueApplier {
 
   constructor(version: PostgresVersion) {
     this.#record = new DecodedRecord(version);
+  }
+
+  /** The one for all pages of a version: making a page awaits nothing. */
+  static of(version: PostgresVersion): ValueApplier {
+    let applier = appliers.get(version);
+    if (applier === undefined) {
+      applier = new ValueApplier(version);
+      appliers.set(version, applier);
+    }
+    return applier;
   }
 
   /**

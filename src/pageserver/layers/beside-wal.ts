@@ -7,3 +7,6 @@ const ALIGNMENT = 8;
 
 /** The last LSN that belongs to the state at the end of a record: what is stored beside WAL is at or below. */
 export const lastLsnBeside = (recordEndLsn: number): number => recordEndLsn + ALIGNMENT - 1;
+
+/** The last LSN that belongs to the state at any LSN. */
+export const lastLsnOfState = (lsn: number): number => lastLsnBeside(lsn - (lsn % ALIGNMENT));

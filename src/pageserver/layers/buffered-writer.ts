@@ -5,7 +5,7 @@ import type { Clock } from '../../io/clock.ts';
 import type { UpdatableFile } from '../../io/files.ts';
 import { pause, type RetryDelay } from '../../io/retry-delay.ts';
 import type { Logger } from '../../observe/log.ts';
-import { copyBytes, FixedBuffer } from './fixed-buffer.ts';
+import { copyBytes, type FixedBuffer, giveBuffer, takeBuffer } from './fixed-buffer.ts';
 
 /** What the cap is a multiple of: a whole write suits every disk. */
 export const WRITE_UNIT_BYTES = 4096;
@@ -38,7 +38,8 @@ export interface BufferedWriterOptions {
  * Appends to a file in writes of one size, and lets read what it has accepted from that moment on.
  *
  * Two buffers: one is being filled while the other is written; when both are full, writing waits. So the accepted bytes
- * are in three places, one behind the other: in the file, in the buffer in flight, in the buffer being filled.
+ * are in three places, one behind the other: in the file, in the buffer in flight, in the buffer being filled. There is
+ * no other buffer before one has been full.
  *
  * A write that fails is done again until it succeeds or the timeline is cancelled: whoever wrote has let go of the
  * bytes, and could do nothing better. Cancellation is therefore the only error there is, VarveError ‘cancelled’ /
@@ -76,8 +77,7 @@ export class BufferedWriter {
     this.file = options.file;
     this.capBytes = capBytes;
     this.#options = options;
-    this.#filling = new FixedBuffer(capBytes);
-    this.#other = new FixedBuffer(capBytes);
+    this.#filling = takeBuffer(capBytes);
     signal.addEventListener('abort', this.#onCancel);
     if (signal.aborted) this.#onCancel();
   }
@@ -212,6 +212,7 @@ export class BufferedWriter {
     const lengthBytes = this.lengthBytes;
     if (lengthBytes !== this.#writtenEnd) throw new AssertionError('written to while it was finished');
     this.#fileBytes = lengthBytes;
+    for (const buffer of [this.#filling, this.#other]) if (buffer !== undefined) giveBuffer(buffer);
     this.#filling = undefined;
     this.#other = undefined;
     this.#isFinished = true;
@@ -242,7 +243,7 @@ export class BufferedWriter {
   #submit(): void {
     const full = getBuffer(this.#filling);
     if (full.roomBytes > 0 || this.#isInFlight) return;
-    this.#filling = this.#other;
+    this.#filling = this.#other ?? takeBuffer(this.capBytes);
     this.#other = full;
     this.#isInFlight = true;
     this.#startFlushing();

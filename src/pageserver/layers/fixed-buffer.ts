@@ -39,6 +39,22 @@ export class FixedBuffer {
   }
 }
 
+/** So many buffers that nobody uses are kept. */
+const FREE_MAX = 4;
+const free: FixedBuffer[] = [];
+
+/** An empty buffer, which has been used before if there is one: memory outside of the heap is what calls for large collections. */
+export function takeBuffer(capBytes: number): FixedBuffer {
+  const found = free.findLastIndex(({ bytes }) => bytes.length === capBytes);
+  return found < 0 ? new FixedBuffer(capBytes) : (free.splice(found, 1)[0] as FixedBuffer);
+}
+
+/** Nobody uses the buffer any more. */
+export function giveBuffer(buffer: FixedBuffer): void {
+  buffer.clear();
+  if (free.length < FREE_MAX) free.push(buffer);
+}
+
 /** Below this a loop is faster than making a view for the copy. */
 const LOOP_BYTES = 24;
 

@@ -114,8 +114,8 @@ export class OpenLayer {
     return this.#index.count;
   }
 
-  get memoryBytes(): number {
-    return this.#index.bytes + (this.#isWritten ? 0 : this.#writer.capBytes * 2);
+  get indexBytes(): number {
+    return this.#index.bytes;
   }
 
   /** Whether values up to `lsn` may be put after `lengthBytes` more have been appended. If not, freeze the layer. */

@@ -6,7 +6,7 @@
  * begins. The value is a row of LEB128 numbers in units of 8 bytes, two for each record: the gap between the end of the one before
  * (for the first: the beginning of the stretch) and its start, and its length, page headers within it included.
  */
-import { CorruptionError } from '../../base/errors.ts';
+import { AssertionError, CorruptionError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import type { Key } from '../keyspace/key.ts';
 import { KIND_RECORD_POSITIONS } from '../keyspace/keys.ts';
@@ -62,8 +62,11 @@ export class RecordPositions {
     this.#endLsn = stretch * STRETCH_BYTES;
   }
 
-  /** Adds the record that begins after those that were added. It must begin in this stretch. */
+  /** Adds the record that begins after those that were added, in this stretch. */
   add(startLsn: number, endLsn: number): void {
+    if (startLsn < this.#endLsn || endLsn <= startLsn) {
+      throw new AssertionError('records do not follow one another', { lsn: startLsn });
+    }
     this.#write((startLsn - this.#endLsn) / UNIT_BYTES);
     this.#write((endLsn - startLsn) / UNIT_BYTES);
     this.#endLsn = endLsn;

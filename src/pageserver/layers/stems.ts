@@ -3,7 +3,7 @@ import type { Key } from '../keyspace/key.ts';
 
 /** Words that a stem has in `words`: kind and field5 in one (kind << 8 | field5), field2, field3, field4. */
 export const STEM_WORDS = 4;
-const STEMS_AT_FIRST = 256;
+const STEMS_AT_FIRST = 8;
 
 /**
  * A key without its index, as a small integer: 0, 1, 2 … in the order in which they were first seen. What is kept for

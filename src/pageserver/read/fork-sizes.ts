@@ -17,22 +17,31 @@ export const SIZE_LACKING = -2;
 /** Below all LSNs. */
 const NO_FLOOR = -1;
 const STEMS_AT_FIRST = 64;
+const NOTHING = new Float64Array(0);
+/** Of all timelines: nothing is awaited between looking for something and using what was found. */
+const found = new FoundValues();
+/** For reads that load nothing. */
+const probe = new BlockPins();
+
+/** The timeline, as far as it is needed here. */
+interface SizedTimeline extends ReadableTimeline {
+  /** What was below may have been forgotten, also that a fork was dropped. */
+  readonly gcCutoffLsn: number;
+}
 
 /**
  * How many blocks the forks of a timeline's relations have, at any LSN: whoever asks for a page has to know. Of each fork
  * one size is kept, with the LSNs between which it is known that no other came. 24 bytes a fork.
  */
 export class ForkSizes {
-  readonly #timeline: ReadableTimeline;
-  readonly #found = new FoundValues();
-  readonly #probe = new BlockPins();
+  readonly #timeline: SizedTimeline;
   /** By stem: the LSN of the newest value. Not a number where nothing is known. */
-  #lsnFrom: Float64Array = new Float64Array(STEMS_AT_FIRST).fill(Number.NaN);
+  #lsnFrom: Float64Array = NOTHING;
   /** No value has come after it up to this LSN, inclusive. */
-  #lsnTo: Float64Array = new Float64Array(STEMS_AT_FIRST);
-  #blocks: Float64Array = new Float64Array(STEMS_AT_FIRST);
+  #lsnTo: Float64Array = NOTHING;
+  #blocks: Float64Array = NOTHING;
 
-  constructor(timeline: ReadableTimeline) {
+  constructor(timeline: SizedTimeline) {
     this.#timeline = timeline;
   }
 
@@ -52,8 +61,9 @@ export class ForkSizes {
     const stem = this.#timeline.stems.find(KIND_RELATION_SIZE, tablespace, database, relation, fork);
     let floorLsn = NO_FLOOR;
     if (stem >= 0 && stem < this.#blocks.length && lsn >= (this.#lsnFrom[stem] as number)) {
-      floorLsn = this.#lsnTo[stem] as number;
-      if (lsn <= floorLsn) return this.#blocks[stem] as number;
+      const knownLsn = this.#lsnTo[stem] as number;
+      if (lsn <= knownLsn) return this.#blocks[stem] as number;
+      if (knownLsn >= this.#timeline.gcCutoffLsn) floorLsn = knownLsn;
     }
     const key: Key = {
       kind: KIND_RELATION_SIZE,
@@ -63,9 +73,8 @@ export class ForkSizes {
       field5: fork,
       index: 0,
     };
-    const found = this.#found;
-    if (!collectValues(this.#timeline, key, lsn, floorLsn, found, this.#probe, context)) {
-      this.#probe.forgetLacking();
+    if (!collectValues(this.#timeline, key, lsn, floorLsn, found, probe, context)) {
+      probe.forgetLacking();
       return SIZE_LACKING;
     }
     // Images have no value of a fork that was dropped: what was known of it holds no longer.
@@ -73,13 +82,13 @@ export class ForkSizes {
       this.#lsnTo[stem] = lsn;
       return this.#blocks[stem] as number;
     }
-    const blocks = newestSize(key, found);
+    const blocks = newestSize(key);
     this.#keep(stem, key, lsn, blocks);
     return blocks;
   }
 
   #keep(stem: number, key: Key, lsn: number, blocks: number): void {
-    const { count, lsns } = this.#found;
+    const { count, lsns } = found;
     // Nothing is kept of what never was: anybody may ask for any number.
     if (count === 0) return;
     const { kind, field2, field3, field4, field5 } = key;
@@ -93,7 +102,7 @@ export class ForkSizes {
   }
 
   #grow(stem: number): void {
-    const length = Math.max(stem + 1, this.#blocks.length * 2);
+    const length = Math.max(stem + 1, STEMS_AT_FIRST, this.#blocks.length * 2);
     const grow = (old: Float64Array, filling: number): Float64Array => {
       const bigger = new Float64Array(length).fill(filling);
       bigger.set(old);
@@ -105,7 +114,7 @@ export class ForkSizes {
   }
 }
 
-function newestSize(key: Key, found: FoundValues): number {
+function newestSize(key: Key): number {
   if (found.count === 0) return NO_FORK;
   const lsn = found.lsns[0] as number;
   if (((found.flags[0] as number) & VALUE_KIND_MASK) !== VALUE_IMAGE) {

@@ -15,6 +15,11 @@ import type { ReadableTimeline } from './readable-timeline.ts';
 /** Below all LSNs. */
 const NO_FLOOR = -1;
 
+/** Of all timelines: nothing is awaited between looking for something and using what was found. */
+const found = new FoundValues();
+/** For reads that load nothing. */
+const probe = new BlockPins();
+
 /** A page that is asked for, and where it is to go. */
 export interface PageRequest {
   readonly key: Key;
@@ -31,15 +36,12 @@ export interface PageRequest {
 export class PageReader {
   readonly #timeline: ReadableTimeline;
   readonly #applier: ValueApplier;
-  readonly #found = new FoundValues();
-  /** For reads that load nothing. */
-  readonly #probe = new BlockPins();
   /** So that looking is not left out because nothing comes of it. */
   #touched = 0;
 
   constructor(timeline: ReadableTimeline) {
     this.#timeline = timeline;
-    this.#applier = new ValueApplier(timeline.version);
+    this.#applier = ValueApplier.of(timeline.version);
   }
 
   /**
@@ -47,8 +49,8 @@ export class PageReader {
    * @throws CorruptionError where what is stored does not make a page
    */
   readNow(key: Key, lsn: number, target: Page, context: ReadContext): boolean {
-    const isDone = this.#tryPage(key, lsn, target, this.#probe, context);
-    if (!isDone) this.#probe.forgetLacking();
+    const isDone = this.#tryPage(key, lsn, target, probe, context);
+    if (!isDone) probe.forgetLacking();
     return isDone;
   }
 
@@ -80,11 +82,10 @@ export class PageReader {
 
   /** What a key that is no page's held, copied. undefined where it did not exist. */
   async readValue(key: Key, lsn: number, context: ReadContext): Promise<Uint8Array | undefined> {
-    const found = this.#found;
     try {
       const bytes = await untilAtHand(context, (pins) => {
         if (!collectValues(this.#timeline, key, lsn, NO_FLOOR, found, pins, context)) return undefined;
-        return newestImage(key, found);
+        return newestImage(key);
       });
       return bytes.length === 0 ? undefined : bytes;
     } catch (error) {
@@ -102,7 +103,6 @@ export class PageReader {
       pages.copyTo(slot, target.bytes);
       return true;
     }
-    const found = this.#found;
     if (!collectValues(this.#timeline, key, lsn, knownLsn, found, pins, context)) return false;
     this.#touched |= found.touch();
     pages.copyTo(slot, target.bytes);
@@ -117,7 +117,6 @@ export class PageReader {
   }
 
   #tryFromLayers(key: Key, lsn: number, target: Page, pins: BlockPins, context: ReadContext): boolean {
-    const found = this.#found;
     if (!collectValues(this.#timeline, key, lsn, NO_FLOOR, found, pins, context)) return false;
     this.#touched |= found.touch();
     this.#applier.reconstruct(key, found, target);
@@ -128,7 +127,7 @@ export class PageReader {
 }
 
 /** The content as of the newest value; empty where there is none. Copied, since memory of the open layer is used again. */
-function newestImage(key: Key, found: FoundValues): Uint8Array {
+function newestImage(key: Key): Uint8Array {
   if (found.count === 0) return new Uint8Array(0);
   if (((found.flags[0] as number) & VALUE_KIND_MASK) !== VALUE_IMAGE) {
     throw new CorruptionError('BAD_VALUE', `what is stored under ${formatKey(key)} is no image`, {

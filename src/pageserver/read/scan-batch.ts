@@ -1,10 +1,10 @@
 import { throwIfCancelled } from '../../io/cancelled.ts';
-import { compareEncodedKeys, KEY_BYTES, type Key, readKey } from '../keyspace/key.ts';
+import { compareEncodedKeys, type Key, readKey } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import { isRetired, RETIRED_MAX } from '../layers/retired-layer.ts';
 import type { ReadableTimeline } from './readable-timeline.ts';
-import { copyKey, ENDED, LACKING, MemorySource, type ScanSource, StoredSource } from './scan-sources.ts';
+import { ENDED, LACKING, MemorySource, READY, type ScanSource, StoredSource } from './scan-sources.ts';
 import type { ScannedBatch } from './scanned-batch.ts';
 import { findVisibleLayers } from './visible-layers.ts';
 
@@ -74,25 +74,27 @@ async function merge(
 ): Promise<Key | undefined> {
   const live: ScanSource[] = [];
   for (const source of sources) if (await isReady(source)) live.push(source);
-  const lowest = new DataView(new ArrayBuffer(KEY_BYTES));
-  for (let visited = 1; live.length > 0; visited++) {
-    if (visited % KEYS_A_TURN === 0) {
-      await timeline.yieldToOthers();
-      throwIfCancelled(context.signal);
-    }
+  let visited = 0;
+  while (live.length > 0) {
     const newest = newestOfLowest(live);
-    if (newest.length > 0) {
-      const isFull = batch.count >= limits.entries || batch.valueBytes + newest.length > limits.valueBytes;
-      if (isFull && batch.count > 0) return readKey(newest.keyView, 0);
-      batch.append(newest.keyView, 0, newest.lsn, newest.bytes, newest.offset, newest.length);
-    }
-    copyKey(newest.keyView, 0, lowest);
-    for (let index = live.length - 1; index >= 0; index--) {
-      const source = live[index] as ScanSource;
-      if (compareEncodedKeys(source.keyView, 0, lowest, 0) !== 0) continue;
-      const state = source.advance();
-      if (state === ENDED || (state === LACKING && !(await isLoaded(source)))) live.splice(index, 1);
-    }
+    await passOlder(live, newest);
+    const next = lowestOfOthers(live, newest);
+    let isLive = true;
+    // Mostly many keys of one source come before the next key of any other one.
+    do {
+      if (++visited % KEYS_A_TURN === 0) {
+        await timeline.yieldToOthers();
+        throwIfCancelled(context.signal);
+      }
+      if (newest.length > 0) {
+        const isFull = batch.count >= limits.entries || batch.valueBytes + newest.length > limits.valueBytes;
+        if (isFull && batch.count > 0) return readKey(newest.keyView, 0);
+        batch.append(newest.keyView, 0, newest.lsn, newest.bytes, newest.offset, newest.length);
+      }
+      const state = newest.advance();
+      isLive = state === READY || (state === LACKING && (await isLoaded(newest)));
+    } while (isLive && (next === undefined || compareSources(newest, next) < 0));
+    if (!isLive) live.splice(live.indexOf(newest), 1);
   }
   return undefined;
 }
@@ -111,12 +113,34 @@ async function isLoaded(source: ScanSource): Promise<boolean> {
   }
 }
 
+/** Moves on the sources that stand on the key of `newest` as well. */
+async function passOlder(live: ScanSource[], newest: ScanSource): Promise<void> {
+  for (let index = live.length - 1; index >= 0; index--) {
+    const source = live[index] as ScanSource;
+    if (source === newest || compareSources(source, newest) !== 0) continue;
+    if (!(await isReady(source))) live.splice(index, 1);
+  }
+}
+
+/** The one with the lowest key but for `newest`; undefined where there is no other. */
+function lowestOfOthers(live: readonly ScanSource[], newest: ScanSource): ScanSource | undefined {
+  let lowest: ScanSource | undefined;
+  for (const source of live) {
+    if (source === newest) continue;
+    if (lowest === undefined || compareSources(source, lowest) < 0) lowest = source;
+  }
+  return lowest;
+}
+
+const compareSources = (left: ScanSource, right: ScanSource): number =>
+  compareEncodedKeys(left.keyView, 0, right.keyView, 0);
+
 /** Of the sources that stand on the lowest key, the one with the highest LSN; of several the last. */
 function newestOfLowest(live: readonly ScanSource[]): ScanSource {
   let best = live[0] as ScanSource;
   for (let index = 1; index < live.length; index++) {
     const source = live[index] as ScanSource;
-    const order = compareEncodedKeys(source.keyView, 0, best.keyView, 0);
+    const order = compareSources(source, best);
     if (order < 0 || (order === 0 && source.lsn >= best.lsn)) best = source;
   }
   return best;

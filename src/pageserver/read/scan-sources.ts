@@ -2,6 +2,7 @@ import { CorruptionError } from '../../base/errors.ts';
 import { compareEncodedKeys, formatKey, KEY_BYTES, type Key, readKey, writeKey } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
 import type { LayerCursor } from '../layers/format/layer-cursor.ts';
+import { copyKey } from '../layers/format/layout.ts';
 import type { OpenLayer } from '../layers/open-layer.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import { VALUE_IMAGE, VALUE_KIND_MASK } from '../layers/value.ts';
@@ -102,7 +103,7 @@ export class StoredSource implements ScanSource {
 
   #enterKey(cursor: LayerCursor): void {
     this.#isInKey = true;
-    copyKey(cursor.keyView, cursor.keyOffset, this.keyView);
+    copyKey(this.keyView, 0, cursor.keyView, cursor.keyOffset);
   }
 
   #take(cursor: LayerCursor): void {
@@ -119,8 +120,8 @@ export class StoredSource implements ScanSource {
 export class MemorySource implements ScanSource {
   readonly keyView: DataView = new DataView(new ArrayBuffer(KEY_BYTES));
   lsn = 0;
-  bytes: Uint8Array = new Uint8Array(0);
-  readonly offset = 0;
+  readonly bytes: Uint8Array;
+  offset = 0;
   length = 0;
   readonly #values: ScannedBatch;
   /** Entries of `#values` in the order of their keys. */
@@ -129,6 +130,7 @@ export class MemorySource implements ScanSource {
 
   private constructor(values: ScannedBatch) {
     this.#values = values;
+    this.bytes = values.bytes;
     const { keyView } = values;
     const byKey = (left: number, right: number): number =>
       compareEncodedKeys(keyView, left * KEY_BYTES, keyView, right * KEY_BYTES);
@@ -158,10 +160,11 @@ export class MemorySource implements ScanSource {
   advance(): number {
     if (this.#next === this.#order.length) return ENDED;
     const entry = this.#order[this.#next++] as number;
-    copyKey(this.#values.keyView, entry * KEY_BYTES, this.keyView);
-    this.lsn = this.#values.lsn(entry);
-    this.bytes = this.#values.value(entry);
-    this.length = this.bytes.length;
+    const values = this.#values;
+    copyKey(this.keyView, 0, values.keyView, entry * KEY_BYTES);
+    this.lsn = values.lsn(entry);
+    this.offset = values.valueOffset(entry);
+    this.length = values.valueLength(entry);
     return READY;
   }
 
@@ -172,11 +175,6 @@ export class MemorySource implements ScanSource {
   async [Symbol.asyncDispose](): Promise<void> {
     // Nothing is held.
   }
-}
-
-/** Of an 18-byte key. */
-export function copyKey(from: DataView, offset: number, to: DataView): void {
-  for (let index = 0; index < KEY_BYTES; index += 2) to.setUint16(index, from.getUint16(offset + index));
 }
 
 function refuse(key: Key, lsn: number): never {

@@ -1,8 +1,11 @@
 import type { Lsn } from '../../base/lsn.ts';
 import { KEY_BYTES, type Key, readKey } from '../keyspace/key.ts';
+import { copyBytes } from '../layers/fixed-buffer.ts';
+import { copyKey } from '../layers/format/layout.ts';
 
 const ENTRIES_AT_FIRST = 256;
 const VALUE_BYTES_AT_FIRST = 4096;
+const GROWTH = 4;
 
 /**
  * Keys with what they held, one behind the other in the order of keys, in memory that is used again: many at a time
@@ -35,22 +38,23 @@ export class ScannedBatch {
     length: number,
   ): void {
     this.#reserve(length);
-    const at = this.count * KEY_BYTES;
-    for (let index = 0; index < KEY_BYTES; index += 2) {
-      this.#keyView.setUint16(at + index, keyView.getUint16(keyOffset + index));
-    }
-    this.#lsns[this.count] = lsn;
-    for (let index = 0; index < length; index++) {
-      this.#values[this.valueBytes + index] = bytes[offset + index] as number;
-    }
-    this.valueBytes += length;
-    this.#ends[this.count] = this.valueBytes;
-    this.count++;
+    const { count, valueBytes } = this;
+    copyKey(this.#keyView, count * KEY_BYTES, keyView, keyOffset);
+    this.#lsns[count] = lsn;
+    copyBytes(bytes, offset, length, this.#values, valueBytes);
+    this.valueBytes = valueBytes + length;
+    this.#ends[count] = valueBytes + length;
+    this.count = count + 1;
   }
 
   /** Over the keys: that of an entry begins at `entry * KEY_BYTES`. */
   get keyView(): DataView {
     return this.#keyView;
+  }
+
+  /** All values, one behind the other, and more behind them. Good until something is appended. */
+  get bytes(): Uint8Array {
+    return this.#values;
   }
 
   /** Over the values: that of an entry begins at `valueOffset(entry)`. */
@@ -82,19 +86,20 @@ export class ScannedBatch {
 
   #reserve(length: number): void {
     if (this.count === this.#lsns.length) {
-      const keys = new Uint8Array(this.#keys.length * 2);
+      const capacity = this.count * GROWTH;
+      const keys = new Uint8Array(capacity * KEY_BYTES);
       keys.set(this.#keys);
       this.#keys = keys;
       this.#keyView = new DataView(keys.buffer);
-      const lsns = new Float64Array(this.count * 2);
+      const lsns = new Float64Array(capacity);
       lsns.set(this.#lsns);
       this.#lsns = lsns;
-      const ends = new Float64Array(this.count * 2);
+      const ends = new Float64Array(capacity);
       ends.set(this.#ends);
       this.#ends = ends;
     }
     if (this.valueBytes + length <= this.#values.length) return;
-    const values = new Uint8Array(Math.max(this.valueBytes + length, this.#values.length * 2));
+    const values = new Uint8Array(Math.max(this.valueBytes + length, this.#values.length * GROWTH));
     values.set(this.#values.subarray(0, this.valueBytes));
     this.#values = values;
     this.#valueView = new DataView(values.buffer);

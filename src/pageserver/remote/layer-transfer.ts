@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { CorruptionError, VarveError } from '../../base/errors.ts';
+import { allocateAligned } from '../../io/aligned-buffer.ts';
 import type { Files } from '../../io/files.ts';
 import type { ObjectBody, ObjectStore } from '../../io/objects.ts';
 import { TEMPORARY_SUFFIX } from '../../io/replace-file.ts';
@@ -7,6 +8,9 @@ import { layerKey, type TimelineName } from './object-keys.ts';
 import type { IndexLayer } from './timeline-index.ts';
 
 const PIECE_BYTES: number = 256 * 1024;
+/** Buffers of pieces that nobody uses: so many are kept, and used for one upload after another. */
+const FREE_PIECES_MAX = 4;
+const freePieces: Uint8Array[] = [];
 
 /** A local layer file as the body of an object, read anew at each try. */
 export function layerBody(files: Files, path: string, sizeBytes: number): Exclude<ObjectBody, Uint8Array> {
@@ -24,14 +28,21 @@ async function* pieces(files: Files, path: string, sizeBytes: number): AsyncGene
       },
     );
   }
-  for (let position = 0; position < sizeBytes; position += PIECE_BYTES) {
-    // The receiver of a piece may keep it.
-    const piece = new Uint8Array(Math.min(PIECE_BYTES, sizeBytes - position));
-    const length = await file.read(piece, 0, piece.length, position);
-    if (length < piece.length) {
-      throw new CorruptionError('LAYER_SIZE', 'the file was cut', { file: path, offset: position + length });
+  const buffer = freePieces.pop() ?? allocateAligned(PIECE_BYTES);
+  try {
+    for (let position = 0; position < sizeBytes; position += PIECE_BYTES) {
+      const wanted = Math.min(PIECE_BYTES, sizeBytes - position);
+      const length = await file.read(buffer, 0, wanted, position);
+      if (length < wanted) {
+        throw new CorruptionError('LAYER_SIZE', 'the file was cut', {
+          file: path,
+          offset: position + length,
+        });
+      }
+      yield buffer.subarray(0, wanted);
     }
-    yield piece;
+  } finally {
+    if (freePieces.length < FREE_PIECES_MAX) freePieces.push(buffer);
   }
 }
 

@@ -1,5 +1,6 @@
 import { CorruptionError, VarveError } from '../../base/errors.ts';
 import { type Lsn, toLsn } from '../../base/lsn.ts';
+import type { StartSetForm } from '../../contracts/start-set.ts';
 import { type ControlFile, decodeControlFile } from '../../postgres/files/control-file.ts';
 import { FIRST_NORMAL_XID, SLRU_PAGES_PER_SEGMENT } from '../../postgres/files/slru.ts';
 import type { PostgresVersion } from '../../postgres/versions/version.ts';
@@ -32,15 +33,9 @@ const MICROSECONDS_PER_SECOND = 1_000_000n;
 /** 2000-01-01 UTC in seconds since 1970: POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE days. */
 const POSTGRES_EPOCH_SECONDS = 946_684_800n;
 
-/**
- * What the server is to become: a primary; one that reads an LSN of the past and can write nothing; or a standby that
- * follows the WAL from here on. The last two need standby.signal; all of them begin without replaying anything real.
- */
-export type StartForm = 'primary' | 'read-only' | 'standby';
-
 /** A cluster at the end of a record: what a start needs, but for what may be long, which is read when it is sent. */
 export interface ClusterAtLsn {
-  readonly form: StartForm;
+  readonly form: StartSetForm;
   readonly version: PostgresVersion;
   readonly systemIdentifier: bigint;
   readonly walSegmentBytes: number;
@@ -72,7 +67,7 @@ export interface ClusterAtLsn {
 export async function readCluster(
   { timeline, reads }: ActiveTimeline,
   lsn: Lsn | undefined,
-  form: StartForm,
+  form: StartSetForm,
   context: ReadContext,
 ): Promise<ClusterAtLsn> {
   const { version, systemIdentifier, walSegmentBytes } = timeline;

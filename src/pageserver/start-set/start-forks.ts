@@ -16,6 +16,8 @@ const KEY_FORK = 13;
 const FORKS = 4;
 const ABSENT = -1;
 const SIZE_BYTES = 4;
+/** So many that they are forgotten before a collection finds them worth moving. */
+const FORKS_AT_ONCE = 2000;
 
 /** A fork that a server finds at its start. */
 export interface StartFork {
@@ -39,7 +41,7 @@ export async function* startForks(
   const sizes = [ABSENT, ABSENT, ABSENT, ABSENT];
   let current: RelationLocator = { tablespace: -1, database: -1, relation: -1 };
   for await (const batch of scanAllBatches(reads, kindRange(KIND_RELATION_SIZE), lsn, context)) {
-    const forks: StartFork[] = [];
+    let forks: StartFork[] = [];
     const { keyView, valueView } = batch;
     for (let entry = 0; entry < batch.count; entry++) {
       const at = entry * KEY_BYTES;
@@ -53,6 +55,10 @@ export async function* startForks(
       if (!isSame) {
         put(forks, current, sizes);
         current = { tablespace, database, relation };
+        if (forks.length >= FORKS_AT_ONCE) {
+          yield forks;
+          forks = [];
+        }
       }
       sizes[fork] = valueView.getUint32(batch.valueOffset(entry), true);
     }

@@ -1,8 +1,9 @@
 import type { Lsn } from '../../base/lsn.ts';
+import type { StartSetForm } from '../../contracts/start-set.ts';
 import { StartSetEncoder } from '../../contracts/start-set-encoder.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import type { ActiveTimeline } from '../tenant/active-timeline.ts';
-import { type ClusterAtLsn, readCluster, type StartForm } from './cluster-at-lsn.ts';
+import { type ClusterAtLsn, readCluster } from './cluster-at-lsn.ts';
 import { clusterDirectories, clusterFiles, slruFile } from './cluster-files.ts';
 import { holdRecord } from './hold-record.ts';
 import { startForks } from './start-forks.ts';
@@ -13,7 +14,7 @@ const DIRECTORIES_AT_ONCE = 500;
 export interface StartSetOptions {
   /** Undefined for the last record. */
   readonly lsn: Lsn | undefined;
-  readonly form: StartForm;
+  readonly form: StartSetForm;
 }
 
 /**

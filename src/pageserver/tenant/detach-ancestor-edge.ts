@@ -62,12 +62,14 @@ export async function findEdgeValues(
   return edges;
 }
 
-/** Whether a timeline itself keeps something beside the record that ends at an LSN. */
+/** Whether a timeline itself keeps something beside the record that ends at an LSN. It may have to be flushed for that. */
 export async function hasValuesBeside(timeline: Timeline, lsn: Lsn, context: ReadContext): Promise<boolean> {
-  const isThere = timeline.memoryLayers.some(
-    (layer) => layer.lsnStart <= lastLsnBeside(lsn) && timeline.lastRecordLsn === lsn,
-  );
-  return isThere || (await valuesBeside(timeline, lsn, context)).length > 0;
+  while (timeline.memoryLayers.some((layer) => layer.lsnStart <= lastLsnBeside(lsn))) {
+    // Without any WAL of its own there is nothing else that it could have.
+    if (timeline.lastRecordLsn === lsn) return true;
+    await timeline.flush();
+  }
+  return (await valuesBeside(timeline, lsn, context)).length > 0;
 }
 
 /** The list of records that the last one is in; undefined where it is stored at or below the LSN. */

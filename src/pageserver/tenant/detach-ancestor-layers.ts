@@ -1,4 +1,4 @@
-import { VarveError } from '../../base/errors.ts';
+import { AssertionError, VarveError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { throwIfCancelled } from '../../io/cancelled.ts';
 import { pause, RetryDelay } from '../../io/retry-delay.ts';
@@ -124,9 +124,21 @@ export class GivenLayers {
   async #plan(): Promise<Plan> {
     for (;;) {
       const versions = this.#ancestors.map(({ timeline }) => timeline.layersVersion);
-      const plan: Plan = { wanted: new Map(await this.#wanted()), versions };
-      if (this.isCurrent(plan)) return plan;
+      const layers = await this.#wanted();
+      const plan: Plan = { wanted: new Map(layers), versions };
+      if (!this.isCurrent(plan)) continue;
+      this.#refuseSameNames(plan, layers.length);
+      return plan;
     }
+  }
+
+  /** Of two layers with one name only one could be given, and a layer of the timeline's own must stay. */
+  #refuseSameNames({ wanted }: Plan, count: number): void {
+    const { layers, timelineId } = this.#into;
+    const edge = (this.#ancestors[0] as SeenAncestor).lsn;
+    let isSame = wanted.size < count;
+    for (const layer of layers) isSame ||= layer.lsnStart <= edge && wanted.has(formatLayerName(layer));
+    if (isSame) throw new AssertionError(`two layers of timeline ${timelineId} would have the same name`);
   }
 
   async #wanted(): Promise<[string, WantedLayer][]> {

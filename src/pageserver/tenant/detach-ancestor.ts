@@ -208,10 +208,25 @@ function detaching(
   return {
     timelineId: nearest.timeline.timelineId,
     lsn: nearest.lsn,
-    edgeLsns: [...new Set([...ancestors.map(({ lsn }) => lsn), ...root.timeline.edgeLsns])],
+    edgeLsns: edgesSeen(
+      ancestors.map(({ lsn }) => lsn),
+      root.timeline.edgeLsns,
+    ),
     branches: branches.map((branch) => branch.timelineId),
     isComplete: branches.length === 0,
     initialLsn: root.timeline.initialLsn,
     gcCutoffLsn,
   };
+}
+
+/**
+ * Where the history that a timeline is given changes, descending. What the root was itself detached of counts only below
+ * where it is left: a branch may begin in what its ancestor was given.
+ * @param left where each ancestor is left, the nearest first
+ */
+export function edgesSeen(left: readonly Lsn[], edgesOfRoot: readonly Lsn[]): Lsn[] {
+  const edges: Lsn[] = [];
+  for (const lsn of [...left, ...edgesOfRoot])
+    if (lsn < (edges.at(-1) ?? Number.POSITIVE_INFINITY)) edges.push(lsn);
+  return edges;
 }

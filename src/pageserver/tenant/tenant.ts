@@ -167,7 +167,7 @@ export class Tenant {
   /**
    * Makes a timeline that begins as a new cluster, with a system identifier of its own. All of that cluster's history, its
    * shutdown checkpoint included, is durable in the store when it resolves: WAL goes on behind. Where it was made already
-   * of the same major, that one is given.
+   * in this way, of the same major, that one is given.
    * @throws as createTimeline; VarveError ‘precondition’ / NO_INITDB; as InitialClusters.withCluster
    */
   createFromInitdb(timelineId: TimelineId, cluster: NewCluster): Promise<ActiveTimeline> {
@@ -243,7 +243,7 @@ export class Tenant {
 
   /**
    * Deletes a timeline, here and in the store. The intent is durable before anything is removed, and a deletion that was
-   * interrupted goes on when the tenant is next loaded. One that is broken goes as well, also where its index is damaged.
+   * interrupted goes on when the tenant is next loaded, or when this is called again. One that is broken goes as well, also where its index is damaged.
    * @throws VarveError ‘not-found’ / TIMELINE_NOT_FOUND; ‘conflict’ / TIMELINE_BEING_CREATED, TIMELINE_BUSY;
    *   ‘precondition’ / TIMELINE_HAS_BRANCHES, also where a broken timeline is a branch of it, or may be
    */

@@ -4,6 +4,7 @@ import type { TimelineId } from '../../base/ids.ts';
 import { formatLsn, INVALID_LSN, type Lsn } from '../../base/lsn.ts';
 import { TEMPORARY_SUFFIX } from '../../io/replace-file.ts';
 import type { ControlFile } from '../../postgres/files/control-file.ts';
+import { isOwnSystemIdentifier } from '../initial/own-system-identifier.ts';
 import { ownCheckpointWal, ownControlFile, writeInitialLayers } from '../initial/write-initial-layers.ts';
 import { type InitialCluster, readControlFile, writeInitialLayer } from '../initial-layer.ts';
 import type { ReadContext } from '../layers/read-context.ts';
@@ -67,7 +68,9 @@ export class TimelineCreator {
   /** @throws as Tenant.createFromInitdb */
   ofInitdb(timelineId: TimelineId, { major }: NewCluster): Promise<ActiveTimeline> {
     const isSame = ({ timeline }: ActiveTimeline): boolean =>
-      timeline.ancestor === undefined && timeline.version.major === major;
+      timeline.ancestor === undefined &&
+      timeline.version.major === major &&
+      isOwnSystemIdentifier(timeline, timeline.systemIdentifier);
     return this.#reserve(timelineId, isSame, async (directory) => {
       const { doors, options, settings } = this.#timelines;
       const { files, clock, random, initialArtefacts } = doors;
@@ -75,8 +78,8 @@ export class TimelineCreator {
         throw new VarveError('precondition', 'NO_INITDB', 'this pageserver has no programs of PostgreSQL');
       }
       const artefact = await initialArtefacts.get(major, this.#signal);
-      const control = ownControlFile(artefact, clock, random);
       const { tenantId, generation } = options;
+      const control = ownControlFile(artefact, { tenantId, timelineId }, clock, random);
       const compression = settings.isCompressed ? 'zstd' : 'none';
       const target = { tenantId, timelineId, generation, compression, files, directory } as const;
       const layers = await writeInitialLayers(artefact, control, target);

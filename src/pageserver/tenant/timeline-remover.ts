@@ -29,18 +29,29 @@ export class TimelineRemover {
 
   /** @throws as Tenant.deleteTimeline */
   async delete(timelineId: TimelineId): Promise<void> {
-    this.#names.refuseBusy(timelineId);
+    this.#names.refuseBusy(timelineId, 'deleted');
     this.#timelines.refuseUnlessRemoving();
     const broken = this.#timelines.broken.get(timelineId);
-    const active = broken === undefined ? this.#timelines.get(timelineId) : undefined;
+    const active = broken === undefined ? this.#findActive(timelineId) : undefined;
     this.#refuseBranches(timelineId, broken);
     using _pass = this.#gate.enter();
-    // Where this fails the name stays taken: the next start goes on.
     this.#names.take(timelineId, 'deleted');
-    if (active !== undefined) await this.#retire(active);
-    if (broken !== undefined) await this.#retireBroken(broken);
-    await this.#deleteForGood(timelineId);
-    this.#names.give(timelineId);
+    try {
+      if (active !== undefined) await this.#retire(active);
+      if (broken !== undefined) await this.#retireBroken(broken);
+      await this.#deleteForGood(timelineId);
+      this.#names.give(timelineId);
+    } catch (error) {
+      // Its index says that it is to go, or will: the next start goes on, unless somebody asks for it before.
+      this.#names.leaveHalfDeleted(timelineId);
+      throw error;
+    }
+  }
+
+  /** undefined: of one that is half deleted nothing is left that works on it. @throws as TenantTimelines.get */
+  #findActive(timelineId: TimelineId): ActiveTimeline | undefined {
+    if (this.#names.isHalfDeleted(timelineId)) return this.#timelines.active.get(timelineId);
+    return this.#timelines.get(timelineId);
   }
 
   /** Goes on with the deletions of an earlier attachment, which have the names since then. */
@@ -48,7 +59,7 @@ export class TimelineRemover {
     for (const timelineId of timelineIds) tasks.run(() => this.#resume(timelineId));
   }
 
-  /** Nobody may take the name before all is gone; where this fails not before the next start. */
+  /** Nobody may take the name before all is gone. */
   async #resume(timelineId: TimelineId): Promise<void> {
     try {
       await this.#deleteForGood(timelineId);
@@ -56,10 +67,14 @@ export class TimelineRemover {
     } catch (error) {
       if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
       if (this.#signal.aborted) return;
-      this.#timelines.doors.logger.error('A timeline could not be deleted; the next start goes on', {
-        timelineId,
-        error,
-      });
+      this.#names.leaveHalfDeleted(timelineId);
+      this.#timelines.doors.logger.error(
+        'A timeline could not be deleted; who asks for it, or the next start, goes on',
+        {
+          timelineId,
+          error,
+        },
+      );
     }
   }
 
@@ -68,8 +83,11 @@ export class TimelineRemover {
     remote.scheduleIndexUpdate({ deletedAtMs: this.#timelines.doors.clock.wallMs() });
     await remote.waitForUploads(this.#signal);
     this.#timelines.active.delete(timelineId);
-    await closeActive(active);
-    active.hold?.release();
+    try {
+      await closeActive(active);
+    } finally {
+      active.hold?.release();
+    }
   }
 
   /** Nothing works on it: its index is put by what is made for that. */

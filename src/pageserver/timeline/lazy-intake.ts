@@ -33,6 +33,10 @@ export class LazyIntake implements WalIntake {
     return this.#timeline.positions;
   }
 
+  get isStopped(): boolean {
+    return this.#timeline.ingestStop !== undefined;
+  }
+
   /** As TimelineIntake.start, and take. Where what is stored is damaged that ingest has to know, the timeline stops. */
   async take(bytes: Uint8Array): Promise<void> {
     this.#isTaking = true;

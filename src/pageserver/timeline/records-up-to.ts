@@ -29,6 +29,8 @@ export async function recordsUpTo(
   const edges = ancestorTimeline === undefined ? timeline.edgeLsns : [branchLsn];
   let upper: number = Math.max(lastRecordLsn, lsn);
   for (const lower of [...edges, 0]) {
+    // An edge above one that has been is of no former ancestor of the timeline's.
+    if (lower >= upper && lower > 0) continue;
     const isInherited = lower === 0 && ancestorTimeline !== undefined;
     if (isInherited) {
       records.unshift(...(await recordsUpTo(ancestorTimeline, stretch, Math.min(lsn, branchLsn), readerOf)));

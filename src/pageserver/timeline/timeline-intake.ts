@@ -3,7 +3,7 @@ import { formatLsn, INVALID_LSN, type Lsn, readLsn } from '../../base/lsn.ts';
 import { DecodedRecord } from '../../postgres/wal/decoded-record.ts';
 import { RECORD_PREVIOUS } from '../../postgres/wal/record-header.ts';
 import { WalReader } from '../../postgres/wal/wal-reader.ts';
-import { DATA_START } from '../../postgres/wal/workspace.ts';
+import { DATA_START, giveWorkspace, takeWorkspace } from '../../postgres/wal/workspace.ts';
 import type { Missing } from '../ingest/missing.ts';
 import type { WalIngest } from '../ingest/wal-ingest.ts';
 import type { IntakePositions, WalIntake } from '../ingest/wal-intake.ts';
@@ -95,10 +95,17 @@ export class TimelineIntake implements WalIntake {
     return this.#timeline.positions;
   }
 
+  get isStopped(): boolean {
+    return this.#timeline.ingestStop !== undefined;
+  }
+
   async take(bytes: Uint8Array): Promise<void> {
     if (this.#isTaking) throw new AssertionError('WAL was given while earlier WAL was still being taken in');
     if (this.#failure !== undefined) throw this.#failure;
     this.#isTaking = true;
+    // Between two calls nothing of it is needed, and most timelines are between two calls.
+    const workspace = takeWorkspace();
+    this.#wal.workspace = workspace;
     try {
       using _pass = this.#timeline.enter();
       this.#wal.feed(bytes);
@@ -109,6 +116,7 @@ export class TimelineIntake implements WalIntake {
       else if (this.#failure === undefined) this.#beginAnew();
       throw error;
     } finally {
+      giveWorkspace(workspace);
       this.#isTaking = false;
     }
   }
@@ -353,9 +361,12 @@ function toCorruption(error: unknown, lsn: number): CorruptionError | undefined 
   );
 }
 
-/** Reads WAL from the end of the timeline's last record on. */
+/** Reads WAL from the end of the timeline's last record on. It has a workspace of its own while it is fed only. */
 function openWal(timeline: Timeline): WalReader {
+  const workspace = takeWorkspace();
+  giveWorkspace(workspace);
   return new WalReader({
+    workspace,
     version: timeline.version,
     segmentBytes: timeline.walSegmentBytes,
     startLsn: timeline.lastRecordLsn,

@@ -20,7 +20,7 @@ import {
   slruSegmentKey,
 } from '../keyspace/keys.ts';
 import { decodeCommitTime, decodeSize } from '../keyspace/stored-values.ts';
-import { lastLsnBeside } from '../layers/beside-wal.ts';
+import { lastLsnBeside, lastLsnOfState } from '../layers/beside-wal.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import type { RecordPosition } from '../layers/record-positions.ts';
 import { findLsnByTimestamp, type TimestampFinding } from '../read/lsn-by-timestamp.ts';
@@ -188,7 +188,7 @@ export class TimelineReads {
     return await this.#count(lsn, async () => {
       const reader = await this.at(lsn, context);
       // Records end at multiples of 8, and what is kept beside them has the LSNs up to the next one.
-      return reader.scanBatch(range, lastLsnBeside(lsn - (lsn % 8)), limits, batch);
+      return reader.scanBatch(range, lastLsnOfState(lsn), limits, batch);
     });
   }
 

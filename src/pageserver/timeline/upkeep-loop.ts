@@ -289,7 +289,10 @@ export class UpkeepLoop {
     const timeline = this.#timeline;
     const startMs = timeline.doors.clock.wallMs() - timeline.settings.historyMs - POSTGRES_EPOCH_MS;
     const context = { task: 'garbage-collection', signal: timeline.signal } as const;
-    const found = await this.#reads.lsnByTimestamp(BigInt(Math.floor(startMs * 1000)), context);
+    // When a pageserver starts all its timelines want to know at once.
+    const found = await timeline.doors.background.run(timeline.signal, () =>
+      this.#reads.lsnByTimestamp(BigInt(Math.floor(startMs * 1000)), context),
+    );
     return found.kind === 'nodata' ? undefined : found.lsn;
   }
 

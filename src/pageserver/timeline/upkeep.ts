@@ -9,6 +9,7 @@ import {
   kindRange,
 } from '../keyspace/keys.ts';
 import { decodeSize } from '../keyspace/stored-values.ts';
+import { lastLsnBeside } from '../layers/beside-wal.ts';
 import { stretchOf } from '../layers/record-positions.ts';
 import { findVisibleLayers, type VisibleLayer } from '../read/visible-layers.ts';
 import { toIndexLayer } from '../remote/timeline-index.ts';
@@ -142,6 +143,7 @@ export class TimelineUpkeep {
       {
         layers: inputs.map((layer) => this.#input(layer)),
         below: below.map(toInput),
+        mayExistBelow: timeline.ancestor !== undefined,
         keys,
         cutoff,
         retainedLsns,
@@ -167,7 +169,7 @@ export class TimelineUpkeep {
   #areAncestorsWritten(): boolean {
     for (let at = this.#timeline; at.ancestor !== undefined; ) {
       const parent = at.ancestorTimeline;
-      if (parent === undefined || parent.diskConsistentLsn < at.ancestor.lsn) return false;
+      if (parent === undefined || !isWritten(parent, at.ancestor.lsn)) return false;
       at = parent;
     }
     return true;
@@ -253,4 +255,9 @@ function toInput({ timeline, layer, lsnEnd }: VisibleLayer): LayerInput {
   const { path, description, lsnStart } = layer as TimelineLayer;
   const end = Math.min(description.lsnEnd, lsnEnd) as Lsn;
   return { path, layer: { tenantId, timelineId, description }, lsnStart, lsnEnd: end };
+}
+
+/** Whether all up to an LSN is in layer files, with what is kept beside the record that ends there. */
+function isWritten({ diskConsistentLsn, memoryLayers }: Timeline, lsn: number): boolean {
+  return diskConsistentLsn >= lsn && memoryLayers.every((layer) => layer.lsnStart > lastLsnBeside(lsn));
 }

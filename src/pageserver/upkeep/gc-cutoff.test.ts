@@ -89,6 +89,10 @@ test('branch points and leases below the cutoff stay readable, but for leases th
       { lsn: lsn(700), validUntilMs: 20_000 },
     ],
   });
-  expect(retainedLsns).toEqual([40, 200, 300]);
+  // With what was put beside the records that end there, but not with a later record.
+  expect(retainedLsns).toEqual([47, 207, 303]);
   expect(leasedLsns).toEqual([40, 200]);
+  const both = { branchPoints: [lsn(296), lsn(300)], lsnAtHistoryStart: lsn(301) };
+  expect(gcCutoff({ ...inputs, ...both }).retainedLsns).toEqual([]);
+  expect(gcCutoff({ ...inputs, ...both, lsnAtHistoryStart: lsn(304) }).retainedLsns).toEqual([303]);
 });

@@ -1,5 +1,6 @@
 import { AssertionError } from '../../base/errors.ts';
 import { INVALID_LSN, type Lsn } from '../../base/lsn.ts';
+import { lastLsnOfState } from '../layers/beside-wal.ts';
 
 /** Somebody reads at exactly this LSN, and says so again before the time is over. */
 export interface LsnLease {
@@ -61,7 +62,10 @@ export function gcCutoff(inputs: CutoffInputs): CutoffDecision {
     [...new Set(lsns)].filter((lsn) => lsn < cutoff).sort((left, right) => left - right);
   return {
     cutoff,
-    retainedLsns: ascendingBelow([...inputs.branchPoints, ...leased]),
+    // Who reads there reads what was put beside the last record, too.
+    retainedLsns: ascendingBelow(
+      [...inputs.branchPoints, ...leased].map((lsn) => lastLsnOfState(lsn) as Lsn),
+    ),
     leasedLsns: ascendingBelow(leased),
   };
 }

@@ -36,6 +36,16 @@ test('only those above the newest image, and below the LSN', () => {
   expect(pick(drawing, 29)).toEqual([]);
 });
 
+test('an image as of the LSN is enough, also where layers reach above it', () => {
+  const drawing = `
+    20-55   AAAA..
+    50      bb....
+    40      ....cc
+    10-20   DDDDDD
+  `;
+  expect(pick(drawing, 50, { imageThreshold: 1 })).toEqual(['2-3 at 50']);
+});
+
 test('an image just above leaves less than enough', () => {
   expect(
     pick(

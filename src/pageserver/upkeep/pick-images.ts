@@ -40,7 +40,8 @@ export function* pickImages<L extends LayerDescription>(
   let run: Run<L> | undefined;
   for (const { keys, image, deltas } of map.readDepths(ALL_KEYS, lsn)) {
     yield;
-    const isDeep = deltas.length >= settings.imageThreshold;
+    // Of a layer that reaches above the LSN, by what is kept beside the last record, an image at that LSN has all there is.
+    const isDeep = deltas.length >= settings.imageThreshold && image?.lsnStart !== lsn;
     const replaced = image === undefined ? deltas : [image];
     if (run === undefined || image === undefined || image !== run.image) {
       if (run?.isDeep === true) joiner.add(run);

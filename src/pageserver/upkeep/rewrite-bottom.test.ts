@@ -36,6 +36,7 @@ async function rewrite(
   return await world.perform(async (files, workers) => {
     const input = {
       below: await world.write(below, files, 1),
+      mayExistBelow: below.length > 0,
       layers: await world.write(own, files, 2),
       keys: ALL_KEYS,
       target: targetOf(30_000),
@@ -239,6 +240,7 @@ test.each(['before', 'after'] as const)(
       const input = await world.perform(async (files) => ({
         layers: await world.write([deltaOf(values, ALL_KEYS, 0x1000, 0x2000)], files),
         below: [],
+        mayExistBelow: false,
         keys: ALL_KEYS,
         cutoff: toLsn(0x1fff),
         retainedLsns: [toLsn(0x1008)],

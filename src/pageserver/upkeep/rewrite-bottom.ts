@@ -25,6 +25,8 @@ export interface RewriteBottomInput extends PromisedReads {
   readonly layers: readonly LayerInput[];
   /** All layers of ancestors that hold what the keys were where the timeline begins. */
   readonly below: readonly LayerInput[];
+  /** There are ancestors, which may have more than that: what they keep beside the last record that the timeline sees. */
+  readonly mayExistBelow: boolean;
   readonly keys: KeyRange;
   /**
    * What pages existed at each of the retained LSNs, and then at any of those, from the cutoff on, that are promised: the
@@ -191,9 +193,9 @@ class KeyRewriter {
     });
   }
 
-  /** Where there is nothing below, what does not exist needs no mark. */
+  /** Where nothing can be below, what does not exist needs no mark. */
   #withoutLeadingAbsence(versions: readonly BottomVersion[]): BottomVersion[] {
-    if (this.#input.below.length > 0) return [...versions];
+    if (this.#input.mayExistBelow) return [...versions];
     const first = versions.findIndex(({ index }) => index >= 0 && this.#history.lengthOf(index) > 0);
     return first < 0 ? [] : versions.slice(first);
   }

@@ -49,7 +49,8 @@ const WORKSPACE_TAKEN = 'another reader took the WAL workspace while this one ha
  * the end of what has been written: see `end`.
  */
 export class WalReader {
-  readonly workspace: WalWorkspace;
+  /** May be exchanged while nothing of it is needed. */
+  workspace: WalWorkspace;
   /** Offset of the current record in `workspace.bytes`. */
   recordOffset = 0;
   /** Total length of the current record in bytes. */

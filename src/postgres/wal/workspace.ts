@@ -98,3 +98,20 @@ export class WalWorkspace {
     this.offsets = new Uint32Array(this.#memory.buffer, INDEX_START, BATCH_RECORDS_MAX);
   }
 }
+
+/** So many workspaces that nobody uses are kept. */
+const FREE_MAX = 4;
+const free: WalWorkspace[] = [];
+
+/**
+ * A workspace for who reads a batch and waits for others within it, and so cannot share one. Whoever is through with all
+ * its batches gives it back: making one costs a WebAssembly memory.
+ */
+export const takeWorkspace = (): WalWorkspace => free.pop() ?? new WalWorkspace();
+
+/** Nothing that lies in it is used any more. */
+export function giveWorkspace(workspace: WalWorkspace): void {
+  workspace.owner = undefined;
+  workspace.trim();
+  if (free.length < FREE_MAX) free.push(workspace);
+}

@@ -55,6 +55,7 @@ export async function runMany(many: ManySeeds): Promise<ChunkResult> {
     const gone = new Promise<never>((_, reject) => {
       worker.once('exit', (code) => reject(new Error(`a worker has ended with ${code}`)));
     });
+    // Who waits for an answer hears of it. At the end it is sent away.
     gone.catch(() => undefined);
     try {
       while (next < end && violatingSeed === undefined && !many.isTimeOver()) {

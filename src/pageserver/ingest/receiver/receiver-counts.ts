@@ -8,6 +8,8 @@ export class WalReceiverCounts {
   readonly connects = new Counter();
   /** Connections that failed, or were never made. */
   readonly failures = new Counter();
+  /** Connections that were given up since nothing could be taken in here, whatever came. */
+  readonly ownFailures = new Counter();
   /** Sources that were given up because of what they sent. */
   readonly damages = new Counter();
   /** Connections that this side has left, by the reason. */

@@ -38,7 +38,8 @@ export interface WalReceiverState {
   readonly connection: WalConnectionState | undefined;
   /** WAL that has come and is not taken yet. */
   readonly waitingBytes: number;
-  readonly lastFailure: (SourceFailure & { readonly nodeId: number }) | undefined;
+  /** Without a node: of this pageserver or the timeline itself, which no safekeeper can help with. */
+  readonly lastFailure: (SourceFailure & { readonly nodeId: number | undefined }) | undefined;
   /** Several safekeepers give WAL for this place that cannot be taken. */
   readonly isDamaged: boolean;
   readonly sources: readonly WalSourceState[];

@@ -39,6 +39,12 @@ export interface ReceiverStreamOptions {
   readonly signal: AbortSignal;
 }
 
+export type Refusal =
+  /** What came is damaged, or not what comes next. */
+  | 'bad-wal'
+  /** Whatever comes: what is stored here is damaged, or cannot be read or written. */
+  | 'own-failure';
+
 /**
  * One WAL connection: brings the intake what comes next, piece after piece, and tells the safekeeper how far the timeline
  * is (protocol §1.5). It brings each byte once, whatever the safekeeper repeats. What has come and was not taken
@@ -55,7 +61,7 @@ export class ReceiverStream implements CopyReceiver {
   /** End of what has come. */
   #receivedLsn: Lsn = INVALID_LSN;
   #serverEndLsn: Lsn = INVALID_LSN;
-  #isRefused = false;
+  #refusal: Refusal | undefined;
   #heardMs: number;
   #waitingSinceMs: number | undefined;
   #end: CopyEnd | undefined;
@@ -97,9 +103,9 @@ export class ReceiverStream implements CopyReceiver {
     return this.#serverEndLsn;
   }
 
-  /** The intake could not take what came. */
-  get isRefused(): boolean {
-    return this.#isRefused;
+  /** Why the intake could not take what came, where that has ended it. */
+  get refusal(): Refusal | undefined {
+    return this.#refusal;
   }
 
   /** WAL that has come and is not taken yet. */
@@ -222,7 +228,8 @@ export class ReceiverStream implements CopyReceiver {
         throwIfCancelled(this.#options.signal);
         return false;
       }
-      this.#isRefused = error instanceof CorruptionError;
+      const isBad = error instanceof CorruptionError && !this.#options.intake.isStopped;
+      this.#refusal = isBad ? 'bad-wal' : 'own-failure';
       throw error;
     } finally {
       if (this.#waiting.lengthBytes === 0) this.#waitingSinceMs = clock.monotonicMs();

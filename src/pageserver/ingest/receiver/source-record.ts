@@ -16,7 +16,7 @@ export interface SourceFailure {
   readonly isDamage: boolean;
 }
 
-/** How it went with one safekeeper as a source of one timeline's WAL. */
+/** How it went with one safekeeper as a source of one timeline's WAL, or with the timeline itself, whoever brings it. */
 export class SourceRecord {
   readonly #delay: RetryDelay;
   readonly #damageDelay: RetryDelay;

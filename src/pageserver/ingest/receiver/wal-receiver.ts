@@ -61,6 +61,8 @@ export class WalReceiver {
   readonly #rules: SourceRules;
   readonly #tasks = new TaskSet();
   readonly #records = new Map<number, SourceRecord>();
+  /** Of what went wrong here: nobody is asked for WAL that could not be taken in. */
+  readonly #own: SourceRecord;
   #members: readonly SafekeeperAddress[];
   #news: TimelineNews | undefined;
   #current: Current | undefined;
@@ -76,6 +78,7 @@ export class WalReceiver {
     this.#options = options;
     this.#rules = { ...SOURCE_RULES_DEFAULT, ...options.rules };
     this.#members = this.#inOrder(options.members);
+    this.#own = new SourceRecord(options.doors.random);
   }
 
   get state(): WalReceiverState {
@@ -148,7 +151,10 @@ export class WalReceiver {
     const { remoteConsistentLsn } = intake.positions;
     const current = this.#current;
     const retryAtMs = new Map<number, number>();
-    for (const [nodeId, record] of this.#records) retryAtMs.set(nodeId, record.retryAtMs);
+    for (const { id } of this.#members) {
+      const sourceRetryAtMs = this.#records.get(id)?.retryAtMs ?? 0;
+      retryAtMs.set(id, Math.max(sourceRetryAtMs, this.#own.retryAtMs));
+    }
     return {
       nowMs: doors.clock.monotonicMs(),
       position: intake.position,
@@ -213,22 +219,45 @@ export class WalReceiver {
       failure = error;
     }
     if (signal.aborted) return;
-    if (intake.position > before) record.succeed();
-    if (failure === undefined) record.rest(doors.clock.monotonicMs());
+    if (intake.position > before) {
+      record.succeed();
+      this.#own.succeed();
+    }
+    if (failure !== undefined && stream.refusal === 'own-failure') this.#noteOwnFailure(failure);
+    if (failure === undefined || stream.refusal === 'own-failure') record.rest(doors.clock.monotonicMs());
     else this.#noteFailure(current, record, failure);
   }
 
   #noteFailure({ address: { id }, stream }: Current, record: SourceRecord, failure: VarveError): void {
-    const { doors, intake, counts, logger } = this.#options;
+    const { counts, logger } = this.#options;
     const isTold = record.failures > 0 && record.lastFailure?.code === failure.code;
-    record.fail(failure, stream.isRefused, doors.clock.monotonicMs(), doors.clock.wallMs(), intake.position);
-    this.#lastFailure = { ...(record.lastFailure as SourceFailure), nodeId: id };
-    counts.failures.increment();
+    this.#fail(record, failure, stream.refusal === 'bad-wal', id);
     if (failure.kind === 'corruption') counts.damages.increment();
     // Of a row of failures the first is told.
     const fields = { ...this.#logFields(id), error: failure.message };
     if (failure.kind === 'corruption') logger.error('a safekeeper gives WAL that cannot be taken', fields);
     else if (!isTold) logger.info('no WAL comes from a safekeeper', fields);
+  }
+
+  /** No safekeeper is to blame: whoever brings this WAL, it cannot be taken in. */
+  #noteOwnFailure(failure: VarveError): void {
+    const { counts, logger, tenantId, timelineId } = this.#options;
+    const isTold = this.#own.failures > 0 && this.#own.lastFailure?.code === failure.code;
+    this.#fail(this.#own, failure, false, undefined);
+    counts.ownFailures.increment();
+    if (isTold) return;
+    const message = 'this pageserver cannot take the WAL of a timeline in, whoever brings it';
+    const fields = { tenantId, timelineId, error: failure.message };
+    if (failure.kind === 'corruption') logger.error(message, fields);
+    else logger.warn(message, fields);
+  }
+
+  #fail(record: SourceRecord, failure: VarveError, isBadWal: boolean, nodeId: number | undefined): void {
+    const { doors, intake, counts } = this.#options;
+    const { clock } = doors;
+    record.fail(failure, isBadWal, clock.monotonicMs(), clock.wallMs(), intake.position);
+    this.#lastFailure = { ...(record.lastFailure as SourceFailure), nodeId };
+    counts.failures.increment();
   }
 
   async #leave(reason: LeaveReason, signal: AbortSignal): Promise<void> {

@@ -9,7 +9,6 @@ import {
   DATA_STEM_COUNT,
   DATA_VALUES,
   DATA_VALUES_LENGTH,
-  END_FLAGS_SHIFT,
   END_MASK,
   isExactU64,
   readU64,
@@ -41,9 +40,6 @@ export function lsnOfRow(view: DataView, row: number): number {
 }
 
 export const indexOfRow = (view: DataView, row: number): number => view.getUint32(indexesOf(view) + row * 4);
-
-export const flagsOfRow = (view: DataView, row: number): number =>
-  view.getUint32(endsOf(view) + row * 4) >>> END_FLAGS_SHIFT;
 
 /** Offset in the block at which the row's value begins. */
 export const startOfRow = (view: DataView, row: number): number =>

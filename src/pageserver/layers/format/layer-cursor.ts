@@ -3,20 +3,25 @@ import type { Files, ReadableFile } from '../../../io/files.ts';
 import { compareKeys, KEY_BYTES, writeKey } from '../../keyspace/key.ts';
 import { ALL_KEYS, type KeyRange } from '../../keyspace/key-range.ts';
 import { decodeStoredBlock, decodeStoredLength } from './block-frame.ts';
-import {
-  countRowsBelow,
-  endOfRow,
-  endRowOfStem,
-  flagsOfRow,
-  indexOfRow,
-  lsnOfRow,
-  rowCountOf,
-  startOfRow,
-  stemAt,
-} from './data-block.ts';
+import { countRowsBelow, endRowOfStem, rowCountOf, stemAt } from './data-block.ts';
 import { findIndexRow, indexRowCountOf, positionOfIndexRow, storedLengthOfIndexRow } from './index-block.ts';
 import { checkLayerIs, type LayerIdentity } from './layer-header.ts';
-import { BLOCK_DATA, BLOCK_LEAF, badLayer, FRAME_BYTES, HEADER_BYTES, STEM_BYTES } from './layout.ts';
+import {
+  BLOCK_DATA,
+  BLOCK_LEAF,
+  badLayer,
+  copyStem,
+  DATA_LSN_BASE,
+  DATA_LSN_BYTES,
+  DATA_VALUES,
+  DATA_VALUES_LENGTH,
+  END_FLAGS_SHIFT,
+  END_MASK,
+  FRAME_BYTES,
+  HEADER_BYTES,
+  readU64,
+  STEM_BYTES,
+} from './layout.ts';
 import { readBlocks, readLayerRoot, toBlock } from './read-layer.ts';
 
 const CHUNK_BYTES: number = 512 * 1024;
@@ -63,7 +68,6 @@ export class LayerCursor implements AsyncDisposable {
   readonly #keyEnd: DataView | undefined;
   /** Data blocks end here. */
   readonly #dataEnd: number;
-  readonly #keyBytes: Uint8Array = new Uint8Array(this.keyView.buffer);
   /** Of the next block. */
   #position: number;
   #chunk: Chunk | undefined;
@@ -73,6 +77,12 @@ export class LayerCursor implements AsyncDisposable {
   #rowEnd = 0;
   #stem = 0;
   #stemEnd = 0;
+  // Where the current block's columns are, once for all its rows.
+  #indexes = 0;
+  #lsns = 0;
+  #lsnBytes = 0;
+  #lsnBase = 0;
+  #ends = 0;
   /** Until what lies before the range has been passed by. */
   #keyStart: DataView | undefined;
 
@@ -128,11 +138,15 @@ export class LayerCursor implements AsyncDisposable {
     const { view } = this;
     const row = this.#row++;
     if (row >= this.#stemEnd) this.#enterStem(row);
-    this.keyView.setUint32(STEM_BYTES, indexOfRow(view, row));
-    this.lsn = lsnOfRow(view, row);
-    this.flags = flagsOfRow(view, row);
-    this.offset = startOfRow(view, row);
-    this.length = endOfRow(view, row) - this.offset;
+    this.keyView.setUint32(STEM_BYTES, view.getUint32(this.#indexes + row * 4));
+    const width = this.#lsnBytes;
+    const above = this.#lsns + row * width;
+    this.lsn = this.#lsnBase + (width === 0 ? 0 : width === 4 ? view.getUint32(above) : readU64(view, above));
+    const end = view.getUint32(this.#ends + row * 4);
+    const start = row === 0 ? 0 : view.getUint32(this.#ends + (row - 1) * 4) & END_MASK;
+    this.flags = end >>> END_FLAGS_SHIFT;
+    this.offset = DATA_VALUES + start;
+    this.length = (end & END_MASK) - start;
     return true;
   }
 
@@ -166,7 +180,7 @@ export class LayerCursor implements AsyncDisposable {
     const { view } = this;
     while (row >= this.#stemEnd) this.#stemEnd = endRowOfStem(view, ++this.#stem);
     const at = stemAt(view, this.#stem);
-    for (let offset = 0; offset < STEM_BYTES; offset++) this.#keyBytes[offset] = view.getUint8(at + offset);
+    copyStem(this.keyView, view, at);
   }
 
   /** Goes to the next block. false: it is not in the chunk, or there is none. */
@@ -182,6 +196,11 @@ export class LayerCursor implements AsyncDisposable {
     this.#position += storedLength;
     this.bytes = bytes;
     this.view = view;
+    this.#indexes = DATA_VALUES + view.getUint32(DATA_VALUES_LENGTH);
+    this.#lsns = this.#indexes + rowCountOf(view) * 4;
+    this.#lsnBytes = view.getUint8(DATA_LSN_BYTES);
+    this.#lsnBase = readU64(view, DATA_LSN_BASE);
+    this.#ends = this.#lsns + rowCountOf(view) * this.#lsnBytes;
     this.#row = 0;
     if (this.#keyStart !== undefined) {
       this.#row = countRowsBelow(view, this.#keyStart, 0);

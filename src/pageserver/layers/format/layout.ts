@@ -83,6 +83,14 @@ export function copyKey(target: DataView, targetOffset: number, key: DataView, k
   target.setUint16(targetOffset + 16, key.getUint16(keyOffset + 16));
 }
 
+/** Copies all of a key but its index to where a key begins. */
+export function copyStem(target: DataView, stems: DataView, offset: number): void {
+  target.setUint32(0, stems.getUint32(offset));
+  target.setUint32(4, stems.getUint32(offset + 4));
+  target.setUint32(8, stems.getUint32(offset + 8));
+  target.setUint16(12, stems.getUint16(offset + 12));
+}
+
 /** The one error of a layer file whose bytes are not what they must be. */
 export const badLayer = (file: string, offset: number, reason: string): CorruptionError =>
   new CorruptionError('BAD_LAYER', `damaged layer file: ${reason}`, { file, offset });

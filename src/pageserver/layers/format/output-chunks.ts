@@ -2,6 +2,8 @@ import { AssertionError } from '../../../base/errors.ts';
 import type { UpdatableFile } from '../../../io/files.ts';
 
 const CHUNK_BYTES: number = 512 * 1024;
+/** The first piece of a file, which often is all there is. */
+const FIRST_CHUNK_BYTES: number = 64 * 1024;
 /** With so many writes under way, whoever produces more should wait. */
 const WRITES_MAX = 2;
 
@@ -11,7 +13,7 @@ const WRITES_MAX = 2;
  */
 export class OutputChunks {
   /** The piece that is being filled. */
-  bytes: Uint8Array = new Uint8Array(CHUNK_BYTES);
+  bytes: Uint8Array = new Uint8Array(FIRST_CHUNK_BYTES);
   /** How much of it is filled. */
   length = 0;
   readonly #file: UpdatableFile;

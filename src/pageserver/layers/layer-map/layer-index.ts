@@ -9,6 +9,8 @@ import { buildTier, mergeTiers, type NumberedLayer, type RemovedLayer } from './
 
 /** Newly inserted layers that are searched one by one, before they become a tier. */
 const RECENT_MAX = 32;
+/** For so many there is room at first. */
+const RECENT_AT_FIRST = 2;
 /** Tiers of together no more layers than this are merged at once, without slices. */
 const MERGED_AT_ONCE_MAX = 256;
 /** A tier has at least this many times the layers of all newer ones together, once all merging is done. */
@@ -31,13 +33,18 @@ export class LayerIndex<L extends LayerDescription> {
   /** Older and larger ones first. */
   readonly #tiers: LayerTier<L>[] = [];
   readonly #recent: NumberedLayer<L>[] = [];
-  /** Two packed keys for each recent layer. */
-  readonly #recentKeys = new Float64Array(RECENT_MAX * 2 * NUMBERS_PER_KEY);
+  /** Two packed keys for each recent layer. Small, since most timelines have few layers. */
+  #recentKeys = new Float64Array(RECENT_AT_FIRST * 2 * NUMBERS_PER_KEY);
   #merge: Merge<L> | undefined;
 
   /** @param number higher than those of all earlier insertions */
   insert(layer: L, number: number): void {
     const place = this.#recent.length * 2 * NUMBERS_PER_KEY;
+    if (place === this.#recentKeys.length) {
+      const larger = new Float64Array(place * 2);
+      larger.set(this.#recentKeys);
+      this.#recentKeys = larger;
+    }
     packKey(this.#recentKeys, place, layer.keys.start);
     packKey(this.#recentKeys, place + NUMBERS_PER_KEY, layer.keys.end);
     this.#recent.push({ layer, number });
