@@ -1,11 +1,10 @@
 // A stock server on storage, as `varve compute` runs it: everything in processes of their own.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isRunning, listChildren, readProcess } from '../../src/io/node/process-table.ts';
 import { VarveWorld } from '../end-to-end/varve-world.ts';
-import type { VarveProcess } from '../support/varve-process.ts';
+import { connect, query, readyLine } from './compute-client.ts';
 
 const TIMEOUT_MS = 120_000;
 const POLL = { timeout: 20_000, interval: 20 };
@@ -13,14 +12,6 @@ const POLL = { timeout: 20_000, interval: 20 };
 const EXIT_BAD_REQUEST = 2;
 const EXIT_CONFLICT = 4;
 const EXIT_FENCED = 7;
-
-interface Ready {
-  readonly event: 'ready';
-  readonly url: string;
-  readonly pid: number;
-  readonly term: number;
-  readonly steps: Readonly<Record<string, number>>;
-}
 
 let world: VarveWorld;
 
@@ -32,29 +23,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await world?.[Symbol.asyncDispose]();
 });
-
-async function readyLine(process: VarveProcess): Promise<Ready> {
-  const line = await process.line<Ready>();
-  expect(line).toMatchObject({ event: 'ready' });
-  return line;
-}
-
-async function connect(url: string): Promise<Client> {
-  const client = new Client(url);
-  // A connection that is lost also rejects its query.
-  client.on('error', () => undefined);
-  await client.connect();
-  return client;
-}
-
-async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = await connect(url);
-  try {
-    return (await client.query(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 /** The server's processes that still run. */
 const runningOf = (pids: readonly { pid: number; startTime: string }[]): number[] =>

@@ -116,6 +116,15 @@ export class VarveWorld implements AsyncDisposable {
     await this.#safekeeper(id).process.kill('SIGKILL');
   }
 
+  /** Takes the quorum away until what is given is called: but for one, no safekeeper does anything. */
+  pauseQuorum(): () => void {
+    const paused = this.safekeeperIds.slice(1).map((id) => this.#safekeeper(id).process);
+    for (const each of paused) each.signal('SIGSTOP');
+    return () => {
+      for (const each of paused) each.signal('SIGCONT');
+    };
+  }
+
   /** The one that a timeline's WAL comes from, by the address that the pageserver shows. */
   safekeeperAt(address: string | null | undefined): number | undefined {
     for (const [id, { ready }] of this.#safekeepers) if (address === `127.0.0.1:${ready.pg.port}`) return id;
