@@ -28,9 +28,13 @@ export interface PageserverAccess {
 
 /**
  * A primary begins at the end of its branch, and its WAL is the branch's from then on. A read-only one is as of an LSN, which a
- * lease keeps readable, and writes nothing: the server itself stays in recovery.
+ * lease keeps readable. A standby follows what safekeepers have committed, from where the pageserver is when it starts. The
+ * last two write nothing: the server itself stays in recovery.
  */
-export type ComputeMode = { readonly kind: 'primary' } | { readonly kind: 'read-only'; readonly lsn: Lsn };
+export type ComputeMode =
+  | { readonly kind: 'primary' }
+  | { readonly kind: 'read-only'; readonly lsn: Lsn }
+  | { readonly kind: 'standby' };
 
 /** What a compute is, and where it finds storage. */
 export interface ComputeOptions {

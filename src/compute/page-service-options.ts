@@ -2,6 +2,7 @@ import type { PageServiceOptions } from '../page-client/connect-page-service.ts'
 import type { ComputeOptions } from './options.ts';
 import { PROPOSER_NAME } from './server-settings.ts';
 
+const MODES = { primary: 'primary', 'read-only': 'static', standby: 'replica' } as const;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** How a compute connects to its pageserver. */
@@ -13,7 +14,7 @@ export function pageServiceOptions(
   return {
     address,
     applicationName: PROPOSER_NAME,
-    computeMode: mode.kind === 'primary' ? 'primary' : 'static',
+    computeMode: MODES[mode.kind],
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     signal,
     ...(token === undefined ? {} : { token }),

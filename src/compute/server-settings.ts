@@ -76,7 +76,7 @@ export function commandLine(
     unix_socket_directories: socketDirectory,
   };
   const chosen = { ...DEFAULTS, ...pick(Object.keys(DEFAULTS), settings) };
-  const enough = Object.entries(leastNumbers(least, mode.kind === 'read-only')).map(([name, number]) => [
+  const enough = Object.entries(leastNumbers(least, mode.kind !== 'primary')).map(([name, number]) => [
     name,
     String(Math.max(number, Number(settings[name] ?? DEFAULTS[name] ?? 0))),
   ]);
@@ -105,6 +105,33 @@ export function settingsText(settings: ComputeOptions['settings']): string {
     .filter(([name]) => !(name in DEFAULTS))
     .map(([name, value]) => `${checkedName(name)} = ${quote(value)}\n`);
   return lines.join('');
+}
+
+/** Of a server that follows the branch: from safekeepers, up to what a quorum has; never from a primary, which may have more. */
+export async function standbySettings({
+  tenantId,
+  timelineId,
+  membership,
+  safekeeperToken,
+  safekeeperTls,
+}: Pick<
+  ComputeOptions,
+  'tenantId' | 'timelineId' | 'membership' | 'safekeeperToken' | 'safekeeperTls'
+>): Promise<Record<string, string>> {
+  const token = typeof safekeeperToken === 'function' ? await safekeeperToken() : safekeeperToken;
+  const words = {
+    host: membership.members.map(({ host }) => host).join(','),
+    port: membership.members.map(({ pgPort }) => pgPort).join(','),
+    user: PROPOSER_NAME,
+    application_name: PROPOSER_NAME,
+    options: `-c tenant_id=${tenantId} timeline_id=${timelineId}`,
+    ...(token === undefined ? {} : { password: token }),
+    ...(safekeeperTls === undefined ? {} : { sslmode: 'require' }),
+  };
+  const conninfo = Object.entries(words).map(
+    ([name, value]) => `${name}='${value.replaceAll(/[\\']/g, '\\$&')}'`,
+  );
+  return { primary_conninfo: conninfo.join(' '), hot_standby_feedback: 'on' };
 }
 
 /** pg_hba.conf. The agent itself comes over a socket in a directory that nobody else can enter. */

@@ -27,6 +27,7 @@ import {
   SOCKET_DIRECTORY_BYTES_MAX,
   SUPERUSER,
   settingsText,
+  standbySettings,
 } from './server-settings.ts';
 import { type StepTime, StepTimes } from './step-times.ts';
 
@@ -82,8 +83,10 @@ export class ServerStart {
       await this.#times.time('prepare', () => this.#directory.prepare());
       this.#undo.defer(() => this.#directory.clear());
       const { proposer, lease } = await this.#begin(storageSignal);
-      const lsn = proposer?.startLsn ?? (this.#options.mode as { readonly lsn: Lsn }).lsn;
-      const cluster = await this.#layOut(lsn, storageSignal);
+      const { mode } = this.#options;
+      const wantedLsn = mode.kind === 'read-only' ? mode.lsn : proposer?.startLsn;
+      const cluster = await this.#layOut(wantedLsn, storageSignal);
+      const lsn = cluster.header.recordEndLsn;
       timer.cancel();
       const program = await this.#runServer(cluster);
       if (proposer !== undefined) {
@@ -108,6 +111,7 @@ export class ServerStart {
       this.#undo.defer(() => proposer.close());
       return { proposer, lease: undefined };
     }
+    if (mode.kind === 'standby') return { proposer: undefined, lease: undefined };
     const lease = await this.#times.time('lease', () =>
       this.#patiently(signal, () => LsnLease.take(this.#options, mode.lsn, this.#doors, signal)),
     );
@@ -115,7 +119,7 @@ export class ServerStart {
     return { proposer: undefined, lease };
   }
 
-  async #layOut(lsn: Lsn, signal: AbortSignal): Promise<DataDirectory> {
+  async #layOut(lsn: Lsn | undefined, signal: AbortSignal): Promise<DataDirectory> {
     const directory = new DataDirectory(this.#doors.files, this.#directory.dataPath);
     const remainder = await this.#times.time('start set', () =>
       this.#patiently(signal, () => this.#takeStartSet(directory, lsn, signal)),
@@ -165,7 +169,11 @@ export class ServerStart {
     }
   }
 
-  async #takeStartSet(directory: DataDirectory, lsn: Lsn, signal: AbortSignal): Promise<Remainder> {
+  async #takeStartSet(
+    directory: DataDirectory,
+    lsn: Lsn | undefined,
+    signal: AbortSignal,
+  ): Promise<Remainder> {
     const { tenantId, timelineId } = this.#options;
     directory.begin();
     await this.#doors.files.removeDirectory(directory.path);
@@ -173,14 +181,15 @@ export class ServerStart {
     const connection = await connectPageService(this.#doors, pageServiceOptions(this.#options, signal));
     try {
       const form = this.#options.mode.kind;
-      const command = { kind: 'StartSet', tenantId, timelineId, lsn, form } as const;
+      const at = lsn === undefined ? {} : { lsn };
+      const command = { kind: 'StartSet', tenantId, timelineId, ...at, form } as const;
       return await directory.layOut(copyFromPageService(connection, command));
     } finally {
       await connection.close();
     }
   }
 
-  #check(header: StartSetHeader, startLsn: Lsn): void {
+  #check(header: StartSetHeader, startLsn: Lsn | undefined): void {
     const { postgresMajor, walSegmentBytes } = this.#options;
     if (header.postgresMajor !== postgresMajor) {
       const reason = `the branch is of PostgreSQL ${header.postgresMajor}, the programs are of ${postgresMajor}`;
@@ -192,7 +201,7 @@ export class ServerStart {
     }
     // Records are aligned, and what a log has behind the last one is nothing.
     // What is asked for of the past is rounded down to the end of a record.
-    if (this.#options.mode.kind === 'read-only') return;
+    if (startLsn === undefined || this.#options.mode.kind === 'read-only') return;
     // Records are aligned, and what a log has behind the last one is nothing.
     if (header.recordEndLsn !== Math.ceil(startLsn / RECORD_ALIGNMENT) * RECORD_ALIGNMENT) {
       const reason = `storage begins at ${formatLsn(header.recordEndLsn)}, and the election has given ${formatLsn(startLsn)}`;
@@ -216,14 +225,13 @@ export class ServerStart {
 
   async #writeTexts(directory: DataDirectory): Promise<void> {
     const { settings, hostBasedAuthentication, mode } = this.#options;
+    const standby = mode.kind === 'standby' ? await standbySettings(this.#options) : {};
     const texts = {
-      'postgresql.conf': settingsText(settings),
+      'postgresql.conf': settingsText({ ...settings, ...standby }),
       'pg_hba.conf': hostBasedAuthenticationText(hostBasedAuthentication),
       'pg_ident.conf': '',
       // The server would say that it is missing, at each start.
       'postgresql.auto.conf': '',
-      // In recovery without an end, which there is nothing for: it lets readers in at once, and nobody write.
-      ...(mode.kind === 'read-only' ? { 'standby.signal': '' } : {}),
     };
     for (const [name, text] of Object.entries(texts)) {
       const bytes = new TextEncoder().encode(text);

@@ -212,3 +212,27 @@ test('one directory is one compute’s', { timeout: TIMEOUT_MS }, async () => {
   expect(await query(url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
   expect(await agent.kill('SIGTERM')).toBe(0);
 });
+
+test('a standby follows its branch, and reads what was acknowledged', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const agent = world.spawnCompute(world.main, 'compute-13');
+  const { url } = await readyLine(agent);
+  await query(url, 'CREATE TABLE followed (id int PRIMARY KEY)');
+  await query(url, 'INSERT INTO followed SELECT generate_series(1, 5000)');
+  // The start of a standby takes WAL for made-up records, in front of where it begins.
+  await query(
+    url,
+    'CREATE TABLE ballast AS SELECT i, repeat(md5(i::text), 8) AS text FROM generate_series(1, 2000) i',
+  );
+  const standby = world.spawnCompute(world.main, 'compute-14', ['--standby']);
+  const { url: standbyUrl } = await readyLine(standby);
+  expect(await query(standbyUrl, 'SELECT pg_is_in_recovery() AS yes')).toEqual([{ yes: true }]);
+  await query(url, 'INSERT INTO followed VALUES (5001)');
+  const count = async (): Promise<unknown> =>
+    (await query(standbyUrl, 'SELECT count(*)::int AS n FROM followed'))[0]?.['n'];
+  await expect.poll(count, POLL).toBe(5001);
+  await expect(query(standbyUrl, 'DELETE FROM followed')).rejects.toThrow(/read-only transaction/);
+  expect(await standby.kill('SIGTERM')).toBe(0);
+  expect(await agent.kill('SIGTERM')).toBe(0);
+});

@@ -36,6 +36,7 @@ interface ComputeFlags {
   readonly storageWait: number;
   readonly readOnly?: true;
   readonly at?: Lsn;
+  readonly standby?: true;
   readonly authTokenPath?: string;
   readonly logLevel: LogLevel;
 }
@@ -65,6 +66,7 @@ export function registerCompute(program: Command, context: CliContext): void {
     })
     .option('--read-only', 'a server that reads the branch as of an LSN, and cannot write')
     .option('--at <lsn>', 'with --read-only: as of where', parseLsnOption)
+    .option('--standby', 'a server that follows the branch as safekeepers commit it, and cannot write')
     .option('--pg <major>', 'version of PostgreSQL that the branch is of', parseCount, 17)
     .option('--pg-bin <directory>', 'PostgreSQL’s programs (those that npm brings)')
     .option('--set <name=value>', 'a setting of the server; may be repeated', collectSetting, {})
@@ -150,7 +152,11 @@ function toOptions({ files }: CliContext, flags: ComputeFlags): ComputeArguments
   };
 }
 
-function parseMode({ readOnly, at }: ComputeFlags): ComputeArguments['mode'] {
+function parseMode({ readOnly, at, standby }: ComputeFlags): ComputeArguments['mode'] {
+  if (standby === true) {
+    if (readOnly === undefined && at === undefined) return { kind: 'standby' };
+    throw new BadRequestError('BAD_ARGUMENT', '--standby goes without --read-only and --at');
+  }
   if ((readOnly === undefined) !== (at === undefined)) {
     throw new BadRequestError('MISSING_ARGUMENT', '--read-only and --at go together');
   }
