@@ -30,13 +30,17 @@ async function beginCommit(
   client.on('notice', ({ message }) => void (message === undefined || warnings.push(message)));
   if (settings !== '') await client.query(settings);
   const [{ pid }] = (await client.query('SELECT pg_backend_pid() AS pid')).rows as [{ pid: number }];
-  const outcome = client
-    .query('INSERT INTO rows_of VALUES ($1)', [session])
-    .then(
-      () => 'acknowledged',
-      (error: Error) => error.message,
-    )
-    .finally(() => client.end());
+  const commit = async (): Promise<string> => {
+    try {
+      await client.query('INSERT INTO rows_of VALUES ($1)', [session]);
+      return 'acknowledged';
+    } catch (error) {
+      return (error as Error).message;
+    } finally {
+      await client.end();
+    }
+  };
+  const outcome = commit();
   return { pid, outcome, warnings };
 }
 
