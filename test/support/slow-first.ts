@@ -11,6 +11,8 @@ const SLOW: readonly string[] = [
   'test/torture/migrations.test.ts',
   'test/pageserver/start-set.test.ts',
   'test/cli/pageserver-command.test.ts',
+  'test/compute/compute-command.test.ts',
+  'test/compute-oracle/compute-oracle.test.ts',
   'test/oracle/oracle.test.ts',
   'test/sim/mutants/mutants.test.ts',
   'test/cli/storage-commands.test.ts',
