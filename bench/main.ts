@@ -29,7 +29,7 @@ const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [ingest] [engine
   startset    what a server starts from, of clusters with 10000 and 100000 relations
 
   --only TEXT            only workloads (of safekeeper: appends, idle, commits; of engine: warm, layers, cold, branches,
-                         cost, inserts; of getpage: hot, redo, cold, ingest, idle) whose names contain TEXT
+                         creations, cost, inserts; of getpage: hot, redo, cold, ingest, idle) whose names contain TEXT
   --quick                safekeeper, ingest, engine, getpage: a little of everything, to see whether it runs
   --seconds N            measure each figure for at least N seconds (2)
   --repeats N            and at least N times (5)

@@ -24,6 +24,7 @@ const CHECKS: readonly Check[] = [
   { name: 'tidy', command: ['node', 'tools/check-tidy.ts'] },
   { name: 'unused', command: ['knip', '--no-progress', '--no-config-hints'] },
   { name: 'wasm', command: ['node', 'tools/build-wasm.ts', '--check'] },
+  { name: 'shim', command: ['node', 'tools/build-shim.ts', '--check'] },
 ];
 
 const AT_ONCE = 2;

@@ -12,6 +12,8 @@ export class ComputeDirectory {
   readonly path: string;
   readonly dataPath: string;
   readonly socketPath: string;
+  /** For what pages on demand need. */
+  readonly lazyPath: string;
   readonly outputPath: string;
   readonly #doors: Pick<ComputeDoors, 'files' | 'servers' | 'logger'>;
 
@@ -19,6 +21,7 @@ export class ComputeDirectory {
     this.path = path;
     this.dataPath = `${path}/data`;
     this.socketPath = `${path}/socket`;
+    this.lazyPath = `${path}/lazy`;
     this.outputPath = `${path}/postgres.log`;
     this.#doors = doors;
   }
@@ -56,6 +59,7 @@ export class ComputeDirectory {
     }
     await files.removeDirectory(this.dataPath);
     await files.removeDirectory(this.socketPath);
+    await files.removeDirectory(this.lazyPath);
     for (const name of [SERVER_FILE, 'postgres.log']) await removeIfThere(files, `${this.path}/${name}`);
   }
 }

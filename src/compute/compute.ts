@@ -7,6 +7,7 @@ import type { Proposer } from '../proposer/proposer.ts';
 import type { ComputeDirectory } from './compute-directory.ts';
 import { connectToServer } from './connect-to-server.ts';
 import type { FillProgress } from './fill-pages.ts';
+import type { LazyDirectory } from './lazy/lazy-directory.ts';
 import type { LsnLease } from './lsn-lease.ts';
 import type { ComputeDoors, ComputeOptions } from './options.ts';
 import { tailOf } from './postgres-process.ts';
@@ -36,6 +37,8 @@ export class Compute {
   readonly #directory: ComputeDirectory;
   readonly #proposer: Proposer | undefined;
   readonly #lease: LsnLease | undefined;
+  readonly #lazy: LazyDirectory | undefined;
+  readonly #all: AsyncDisposable;
   readonly #program: ServerProgram;
   readonly #life = new AbortController();
   #isStopping = false;
@@ -43,7 +46,7 @@ export class Compute {
   private constructor(
     options: ComputeOptions,
     doors: ComputeDoors,
-    { directory, program, lsn, proposer, lease, steps }: StartedServer,
+    { directory, program, lsn, proposer, lease, lazy, all, steps }: StartedServer,
   ) {
     this.#doors = doors;
     this.#options = options;
@@ -52,6 +55,8 @@ export class Compute {
     this.#program = program;
     this.steps = steps;
     this.#lease = lease;
+    this.#lazy = lazy;
+    this.#all = all;
     this.startLsn = lsn;
     this.ended = this.#untilEnded();
   }
@@ -116,9 +121,11 @@ export class Compute {
   async #untilEnded(): Promise<ComputeEnd> {
     const killed = Promise.withResolvers<string>();
     this.#life.signal.addEventListener('abort', () => killed.resolve('it was killed'));
-    const failed = [this.#lease?.lost, this.#proposer?.ended.then(orClosed)].filter(
-      (each) => each !== undefined,
-    );
+    const failed = [
+      this.#lease?.lost,
+      this.#proposer?.ended.then(orClosed),
+      this.#lazy?.ended.then(orClosed),
+    ].filter((each) => each !== undefined);
     // A server that is shut down ends when its last WAL is committed.
     const how = await Promise.race([this.#program.ended, killed.promise, ...failed]);
     try {
@@ -126,10 +133,7 @@ export class Compute {
     } catch (error) {
       return { kind: 'failed', error: error as Error };
     } finally {
-      await this.#program.kill();
-      await this.#proposer?.close();
-      await this.#lease?.close();
-      await this.#directory.clear();
+      await this.#all[Symbol.asyncDispose]();
     }
   }
 
@@ -175,4 +179,4 @@ export class Compute {
 }
 
 const orClosed = (error: Error | undefined): Error =>
-  error ?? new VarveError('cancelled', 'CLOSING', 'the proposer was closed');
+  error ?? new VarveError('cancelled', 'CLOSING', 'this was closed');

@@ -1,10 +1,14 @@
 import { mkdir, realpath } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { AssertionError } from '../base/errors.ts';
 import type { Lsn } from '../base/lsn.ts';
 import { lockDirectory } from '../io/directory-lock.ts';
 import { nodeClock } from '../io/node/clock.ts';
 import { nodeFiles } from '../io/node/files.ts';
 import { packagedBinDirectory, prepareBinaries } from '../io/node/postgres-binaries.ts';
+import { nodeProcesses } from '../io/node/processes.ts';
 import { nodeRandom } from '../io/node/random.ts';
 import { nodeServers } from '../io/node/servers.ts';
 import { nodeSockets } from '../io/node/sockets.ts';
@@ -14,11 +18,17 @@ import { createJsonLogger, type JsonLogOptions } from '../observe/log.ts';
 import type { Compute } from './compute.ts';
 import { runComputeAgent } from './compute-agent.ts';
 import type { FillProgress } from './fill-pages.ts';
+import { findShim } from './lazy/find-shim.ts';
 import type { ComputeDoors, ComputeOptions } from './options.ts';
 
 export type { Compute, ComputeOptions };
 
-export interface ComputeArguments extends Omit<ComputeOptions, 'binDirectory'> {
+/** The shim's sources and what was built of them, in the repository and in the package. */
+const SHIM_DIRECTORY = fileURLToPath(new URL('../../shim', import.meta.url));
+
+export interface ComputeArguments extends Omit<ComputeOptions, 'binDirectory' | 'shim'> {
+  /** Bring all pages before the server starts, also where they could be brought as they are first read. */
+  readonly isFilledFirst?: boolean;
   /** Where PostgreSQL's programs are. Without it those of npm. */
   readonly binDirectory?: string;
 }
@@ -50,10 +60,13 @@ export async function runComputeUntilStopped(
     nodeId: 1,
   });
   const listen = await withPort(given.listen, doors);
+  const shim = given.isFilledFirst === true ? undefined : await shimOf(stop.first.signal);
+  if (shim === undefined) doors.logger.warn('All pages are brought before the server starts');
   const options: ComputeOptions = {
     ...given,
     listen,
     binDirectory,
+    ...(shim === undefined ? {} : { shim }),
     directory,
   };
   return await runComputeAgent(
@@ -66,6 +79,17 @@ export async function runComputeUntilStopped(
       onFill: reports.onFill,
     },
   );
+}
+
+/** undefined where there is none for this machine, and nothing to build it with. */
+function shimOf(signal: AbortSignal): Promise<string | undefined> {
+  const home = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const places = {
+    sources: SHIM_DIRECTORY,
+    cache: join(home, 'varve', 'shim'),
+    platform: `${process.platform}-${process.arch}`,
+  };
+  return findShim(places, { files: nodeFiles, processes: nodeProcesses }, signal);
 }
 
 /** A free port in the place of 0, which PostgreSQL does not know. */

@@ -52,6 +52,8 @@ export interface ComputeOptions {
   /** With `postgres` of the timeline's major. */
   readonly binDirectory: string;
   readonly postgresMajor: number;
+  /** Path of the shim by which pages are brought when they are first read. Without it all are, before the server starts. */
+  readonly shim?: string;
   /** Where clients connect to. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Of the timeline's WAL. */

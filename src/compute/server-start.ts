@@ -5,15 +5,16 @@ import { throwIfCancelled, untilCancelled } from '../io/cancelled.ts';
 import { pause, RetryDelay } from '../io/retry-delay.ts';
 import type { ServerProgram } from '../io/servers.ts';
 import { connectPageService } from '../page-client/connect-page-service.ts';
-import { PageClient } from '../page-client/page-client.ts';
 import { copyFromPageService } from '../page-client/page-commands.ts';
 import { getPostgresVersion } from '../postgres/versions/version.ts';
+import type { ProposerOptions } from '../proposer/options.ts';
 import { PostgresSource } from '../proposer/postgres-source.ts';
 import { Proposer } from '../proposer/proposer.ts';
 import { ComputeDirectory } from './compute-directory.ts';
 import { connectToServer } from './connect-to-server.ts';
 import { DataDirectory, type Remainder } from './data-directory.ts';
 import { type FillProgress, PageFiller } from './fill-pages.ts';
+import { LazyDirectory } from './lazy/lazy-directory.ts';
 import { LsnLease } from './lsn-lease.ts';
 import type { ComputeDoors, ComputeOptions } from './options.ts';
 import { pageServiceOptions } from './page-service-options.ts';
@@ -46,8 +47,12 @@ export interface StartedServer {
   readonly lsn: Lsn;
   /** Takes the WAL of a primary. */
   readonly proposer: Proposer | undefined;
-  /** Keeps readable what a read-only server reads. */
+  /** Keeps readable what a server of the past reads, and what is brought on demand. */
   readonly lease: LsnLease | undefined;
+  /** Brings pages when they are first read. */
+  readonly lazy: LazyDirectory | undefined;
+  /** Ends all of that at once, and removes what is left. */
+  readonly all: AsyncDisposable;
   readonly steps: readonly StepTime[];
 }
 
@@ -82,18 +87,38 @@ export class ServerStart {
       this.#checkSocketPath();
       await this.#times.time('prepare', () => this.#directory.prepare());
       this.#undo.defer(() => this.#directory.clear());
-      const { proposer, lease } = await this.#begin(storageSignal);
       const { mode } = this.#options;
+      const proposer = mode.kind === 'primary' ? await this.#elect(storageSignal) : undefined;
+      const early = mode.kind === 'read-only' ? await this.#takeLease(mode.lsn, storageSignal) : undefined;
       const wantedLsn = mode.kind === 'read-only' ? mode.lsn : proposer?.startLsn;
-      const cluster = await this.#layOut(wantedLsn, storageSignal);
+      const { cluster, remainder } = await this.#layOut(wantedLsn, storageSignal);
       const lsn = cluster.header.recordEndLsn;
+      const lease =
+        early ?? (this.#options.shim === undefined ? undefined : await this.#takeLease(lsn, storageSignal));
       timer.cancel();
-      const program = await this.#runServer(cluster);
+      const parameters = commandLine(
+        this.#options,
+        this.#directory.socketPath,
+        await cluster.leastSettings(),
+      );
+      const lazy = await this.#bringPages(cluster, remainder);
+      await this.#times.time('hand over', () => this.#doors.servers.giveAll(cluster.path));
+      const program = await this.#runServer(parameters, lazy);
       if (proposer !== undefined) {
         await this.#times.time('attach', () => this.#attach(proposer, program, cluster.header));
       }
-      this.#undo.move();
-      return { directory: this.#directory, program, lsn, proposer, lease, steps: this.#times.steps };
+      this.#doors.logger.info('The server runs', { lsn: formatLsn(lsn) });
+      const { steps } = this.#times;
+      return {
+        directory: this.#directory,
+        program,
+        lsn,
+        proposer,
+        lease,
+        lazy,
+        steps,
+        all: this.#undo.move(),
+      };
     } catch (error) {
       await this.#undo[Symbol.asyncDispose]();
       if (storage.signal.aborted && !this.#signal.aborted) throw storageTimedOut(this.#options, error);
@@ -103,54 +128,68 @@ export class ServerStart {
     }
   }
 
-  /** What fixes the LSN to begin at. */
-  async #begin(signal: AbortSignal): Promise<Pick<StartedServer, 'proposer' | 'lease'>> {
-    const { mode } = this.#options;
-    if (mode.kind === 'primary') {
-      const proposer = await this.#times.time('elect', () => this.#elect(signal));
-      this.#undo.defer(() => proposer.close());
-      return { proposer, lease: undefined };
-    }
-    if (mode.kind === 'standby') return { proposer: undefined, lease: undefined };
+  async #elect(signal: AbortSignal): Promise<Proposer> {
+    const proposer = await this.#times.time('elect', () =>
+      Proposer.elect(electionOptions(this.#options), this.#doors, signal),
+    );
+    this.#undo.defer(() => proposer.close());
+    return proposer;
+  }
+
+  async #takeLease(lsn: Lsn, signal: AbortSignal): Promise<LsnLease> {
     const lease = await this.#times.time('lease', () =>
-      this.#patiently(signal, () => LsnLease.take(this.#options, mode.lsn, this.#doors, signal)),
+      this.#patiently(signal, () => LsnLease.take(this.#options, lsn, this.#doors, signal)),
     );
     this.#undo.defer(() => lease.close());
-    return { proposer: undefined, lease };
+    return lease;
   }
 
-  async #layOut(lsn: Lsn | undefined, signal: AbortSignal): Promise<DataDirectory> {
-    const directory = new DataDirectory(this.#doors.files, this.#directory.dataPath);
+  async #layOut(
+    lsn: Lsn | undefined,
+    signal: AbortSignal,
+  ): Promise<{ cluster: DataDirectory; remainder: Remainder }> {
+    const cluster = new DataDirectory(this.#doors.files, this.#directory.dataPath);
     const remainder = await this.#times.time('start set', () =>
-      this.#patiently(signal, () => this.#takeStartSet(directory, lsn, signal)),
+      this.#patiently(signal, () => this.#takeStartSet(cluster, lsn, signal)),
     );
-    this.#check(directory.header, lsn);
-    await this.#times.time('fill', () => this.#fill(directory, remainder));
-    await this.#writeTexts(directory);
-    await this.#times.time('hand over', () => this.#doors.servers.giveAll(directory.path));
-    return directory;
+    this.#check(cluster.header, lsn);
+    await this.#writeTexts(cluster);
+    return { cluster, remainder };
   }
 
-  #elect(signal: AbortSignal): Promise<Proposer> {
-    const { tenantId, timelineId, membership, walSegmentBytes, safekeeperToken, safekeeperTls } =
-      this.#options;
-    return Proposer.elect(
-      {
-        tenantId,
-        timelineId,
-        membership,
-        pgVersion: 0,
-        systemIdentifier: 0n,
-        segmentBytes: walSegmentBytes,
-        initialLsn: INVALID_LSN,
-        // Somebody has made the timeline, or there is nothing to start from.
-        allowTimelineCreation: false,
-        ...(safekeeperToken === undefined ? {} : { password: safekeeperToken }),
-        ...(safekeeperTls === undefined ? {} : { tls: safekeeperTls }),
-      },
-      this.#doors,
-      signal,
+  /** All of them now, or each when it is first read. */
+  async #bringPages(cluster: DataDirectory, remainder: Remainder): Promise<LazyDirectory | undefined> {
+    const { shim } = this.#options;
+    const pages = this.#undo.use(
+      new PageServiceSource(this.#options, cluster.header.recordEndLsn, this.#doors),
     );
+    const version = getPostgresVersion(cluster.header.postgresMajor);
+    if (shim === undefined) {
+      const filler = new PageFiller(this.#doors.files, cluster, version, pages, this.#signal);
+      await this.#times.time('fill', () => filler.fill(remainder, this.#onFill));
+      return undefined;
+    }
+    return await this.#times.time('list', async () => {
+      const { logger } = this.#doors;
+      const lazy = await LazyDirectory.open(
+        {
+          directory: this.#directory.lazyPath,
+          dataDirectory: cluster.path,
+          version,
+          shim,
+          pages,
+          onFailed: (error) => logger.error('The server could not be given a page', { error }),
+        },
+        this.#doors,
+        this.#signal,
+      );
+      this.#undo.use(lazy);
+      for (const segment of remainder.segments) await lazy.addSlruSegment(segment);
+      await lazy.guard();
+      await lazy.addForks(remainder.forks);
+      await lazy.finishForks();
+      return lazy;
+    });
   }
 
   /** Does what a pageserver that is away for a moment makes fail. */
@@ -209,20 +248,6 @@ export class ServerStart {
     }
   }
 
-  async #fill(directory: DataDirectory, remainder: Remainder): Promise<void> {
-    const { tenantId, timelineId } = this.#options;
-    const { recordEndLsn, postgresMajor } = directory.header;
-    await using client = await PageClient.connect(this.#doors, {
-      ...pageServiceOptions(this.#options, this.#signal),
-      tenantId,
-      timelineId,
-    });
-    const pages = new PageServiceSource(client, recordEndLsn);
-    const version = getPostgresVersion(postgresMajor);
-    const filler = new PageFiller(this.#doors.files, directory, version, pages, this.#signal);
-    await filler.fill(remainder, this.#onFill);
-  }
-
   async #writeTexts(directory: DataDirectory): Promise<void> {
     const { settings, hostBasedAuthentication, mode } = this.#options;
     const standby = mode.kind === 'standby' ? await standbySettings(this.#options) : {};
@@ -240,22 +265,20 @@ export class ServerStart {
     }
   }
 
-  async #runServer(cluster: DataDirectory): Promise<ServerProgram> {
+  async #runServer(parameters: readonly string[], lazy: LazyDirectory | undefined): Promise<ServerProgram> {
     const { binDirectory, mode } = this.#options;
-    const { dataPath, outputPath, socketPath } = this.#directory;
-    const parameters = commandLine(this.#options, socketPath, await cluster.leastSettings());
+    const { dataPath, outputPath } = this.#directory;
     return await this.#times.time('server', async () => {
       const program = await this.#doors.servers.start(
         `${binDirectory}/postgres`,
         ['-D', dataPath, ...parameters],
-        { directory: dataPath, outputPath, environment: { LC_ALL: 'C' } },
+        { directory: dataPath, outputPath, environment: { LC_ALL: 'C', ...lazy?.environment } },
       );
       this.#undo.defer(() => program.kill());
       await this.#directory.remember(program.identity);
       const running = { program, dataDirectory: dataPath, outputPath };
       await untilReady(running, this.#doors, READY_TIMEOUT_MS, this.#signal);
       if (mode.kind === 'primary') await this.#makeSlot();
-      this.#doors.logger.info('The server runs', { lsn: formatLsn(cluster.header.recordEndLsn) });
       return program;
     });
   }
@@ -315,6 +338,30 @@ export class ServerStart {
     const reason = `the directory's name is too long for a socket below it (${SOCKET_DIRECTORY_BYTES_MAX} bytes)`;
     throw new BadRequestError('DIRECTORY_NAME_TOO_LONG', reason, { file: socketPath });
   }
+}
+
+function electionOptions({
+  tenantId,
+  timelineId,
+  membership,
+  walSegmentBytes,
+  safekeeperToken,
+  safekeeperTls,
+}: ComputeOptions): ProposerOptions {
+  return {
+    tenantId,
+    timelineId,
+    membership,
+    // The start set says what the server is.
+    pgVersion: 0,
+    systemIdentifier: 0n,
+    segmentBytes: walSegmentBytes,
+    initialLsn: INVALID_LSN,
+    // Somebody has made the timeline, or there is nothing to start from.
+    allowTimelineCreation: false,
+    ...(safekeeperToken === undefined ? {} : { password: safekeeperToken }),
+    ...(safekeeperTls === undefined ? {} : { tls: safekeeperTls }),
+  };
 }
 
 function storageTimedOut({ storageWaitMs }: ComputeOptions, cause: unknown): VarveError {

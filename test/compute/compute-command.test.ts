@@ -43,7 +43,8 @@ test('what was committed is there after a stop, in another directory, with every
     'prepare',
     'elect',
     'start set',
-    'fill',
+    'lease',
+    'list',
     'hand over',
     'server',
     'attach',
@@ -53,8 +54,9 @@ test('what was committed is there after a stop, in another directory, with every
   await query(url, "INSERT INTO kept SELECT i, 'x' || i FROM generate_series(1, 1000) i");
   expect(await first.kill('SIGTERM')).toBe(0);
   expect(readdirSync(join(world.directory, 'compute-1'))).toEqual(['compute.id']);
-  const second = world.spawnCompute(world.main, 'compute-2');
+  const second = world.spawnCompute(world.main, 'compute-2', ['--fill']);
   const again = await readyLine(second);
+  expect(Object.keys(again.steps)).toContain('fill');
   expect(await query(again.url, 'SELECT count(*)::int AS n, max(note) AS note FROM kept')).toEqual([
     { n: 1000, note: 'x999' },
   ]);

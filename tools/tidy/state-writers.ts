@@ -14,6 +14,10 @@ export const STATE_KEEPERS = [
  * this list.
  */
 export const STATE_WRITERS: Readonly<Record<string, string>> = {
+  'src/compute/lazy/find-shim.ts':
+    'Sources are copied to where a compiler may read them, for as long as it runs.',
+  'src/compute/lazy/lazy-directory.ts':
+    'A control file gets a name that no server finds without the shim; the directory outlives no crash.',
   'src/pageserver/initial/write-initial-layers.ts':
     'A layer that all new timelines share is written from where it is kept, without a copy; it is synced under its temporary name before it gets its own.',
   'src/pageserver/layers/format/layer-writer.ts':

@@ -37,6 +37,7 @@ interface ComputeFlags {
   readonly readOnly?: true;
   readonly at?: Lsn;
   readonly standby?: true;
+  readonly fill?: true;
   readonly authTokenPath?: string;
   readonly logLevel: LogLevel;
 }
@@ -67,6 +68,7 @@ export function registerCompute(program: Command, context: CliContext): void {
     .option('--read-only', 'a server that reads the branch as of an LSN, and cannot write')
     .option('--at <lsn>', 'with --read-only: as of where', parseLsnOption)
     .option('--standby', 'a server that follows the branch as safekeepers commit it, and cannot write')
+    .option('--fill', 'bring all pages before the start, not when they are first read')
     .option('--pg <major>', 'version of PostgreSQL that the branch is of', parseCount, 17)
     .option('--pg-bin <directory>', 'PostgreSQL’s programs (those that npm brings)')
     .option('--set <name=value>', 'a setting of the server; may be repeated', collectSetting, {})
@@ -148,6 +150,7 @@ function toOptions({ files }: CliContext, flags: ComputeFlags): ComputeArguments
     listen: flags.listen,
     walSegmentBytes: flags.segmentSize,
     settings: flags.set,
+    isFilledFirst: flags.fill === true,
     storageWaitMs: flags.storageWait,
   };
 }

@@ -1,0 +1,96 @@
+/**
+ * What the agent and the shim inside the server share: docs/formats/lazy-directory.md, and shim/format.h for the other side.
+ * All numbers are little-endian.
+ */
+import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
+
+export const FORMAT_VERSION = 1;
+
+export const SHARED_FILE = 'shared';
+export const LIST_FILE = 'files';
+export const SOCKET_FILE = 'socket';
+export const SHIM_FILE = 'varve_shim.so';
+
+/** "VLZH" and "VLZF". */
+const SHARED_MAGIC = 0x485a_4c56;
+const LIST_MAGIC = 0x465a_4c56;
+
+const HEADER_BYTES = 4096;
+/** One for each number that a process can have: PID_MAX_LIMIT (threads.h of Linux). */
+const OWNERS_MAX: number = 4 * 1024 * 1024;
+const OWNER_BYTES = 8;
+export const FILES_MAX: number = 16 * 1024 * 1024;
+const FILE_STATE_BYTES = 32;
+const STATES_OFFSET: number = HEADER_BYTES + OWNERS_MAX * OWNER_BYTES;
+const PRESENCE_OFFSET: number = STATES_OFFSET + FILES_MAX * FILE_STATE_BYTES;
+const PRESENCE_PAGE_BYTES = 4096;
+const BLOCK_WORD_BYTES = 4;
+/** Blocks whose words fit a page of the shared file. */
+export const PRESENCE_PAGE_BLOCKS: number = PRESENCE_PAGE_BYTES / BLOCK_WORD_BYTES;
+/** Of all files together. */
+export const PRESENCE_PAGES_MAX: number = (64 * 1024 * 1024 * 1024) / PRESENCE_PAGE_BYTES;
+
+/** Each is written alone, as one byte. */
+export const IS_COMPLETE_OFFSET = 64;
+export const HOLDS_WAL_OFFSET = 128;
+
+/** What PostgreSQL gives its files (file_perm.h, PG_FILE_MODE_OWNER). */
+const FILE_MODE = 0o600;
+
+export const LIST_HEADER_BYTES = 32;
+export const LIST_ENTRY_WORDS = 8;
+export const LIST_ENTRY_BYTES: number = LIST_ENTRY_WORDS * 4;
+/** `part` of a key is the fork in the highest byte, and the segment in the rest. */
+export const FORK_FACTOR: number = 1 << 24;
+
+export const REQUEST_BYTES = 24;
+export const REPLY_BYTES = 16;
+export const REQUEST_HELLO = 1;
+export const REQUEST_FIND = 2;
+export const REQUEST_LIST = 3;
+export const REQUEST_READ = 4;
+export const REQUEST_PREFETCH = 5;
+export const REPLY_OK = 0;
+export const REPLY_NONE = 1;
+export const REPLY_FAILED = 2;
+/** Of one request. */
+export const RUN_BLOCKS_MAX = 64;
+
+/** Where a server looks for it, and where it is while the directory is of no use without the shim. */
+export const CONTROL_FILE = 'global/pg_control';
+export const GUARDED_CONTROL_FILE = 'global/pg_control.lazy';
+
+/** State of a file that is there, and whose blocks are not: one byte of a word, for whom nobody looks at it yet. */
+export const FILE_LAZY = 1;
+export const stateOffset = (number: number): number => STATES_OFFSET + number * FILE_STATE_BYTES;
+
+/** Size of the shared file when the words of so many pages are in it. */
+export const sharedBytes = (presencePages: number): number =>
+  PRESENCE_OFFSET + presencePages * PRESENCE_PAGE_BYTES;
+
+export function encodeSharedHeader(): Uint8Array {
+  const view = new DataView(new ArrayBuffer(HEADER_BYTES));
+  view.setUint32(0, SHARED_MAGIC, true);
+  view.setUint32(4, FORMAT_VERSION, true);
+  view.setUint32(8, BLOCK_BYTES, true);
+  view.setUint32(12, FILE_MODE, true);
+  return new Uint8Array(view.buffer);
+}
+
+export function encodeListHeader(count: number): Uint8Array {
+  const view = new DataView(new ArrayBuffer(LIST_HEADER_BYTES));
+  view.setUint32(0, LIST_MAGIC, true);
+  view.setUint32(4, FORMAT_VERSION, true);
+  view.setUint32(8, count, true);
+  return new Uint8Array(view.buffer);
+}
+
+/** A reply with room for its payload. */
+export function makeReply(kind: number, status: number, payloadBytes: number): Uint8Array {
+  const bytes = new Uint8Array(REPLY_BYTES + payloadBytes);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, kind, true);
+  view.setUint32(4, status, true);
+  view.setUint32(8, payloadBytes, true);
+  return bytes;
+}

@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest';
+import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
+import type { PageSource } from '../page-source.ts';
+import { FileList } from './file-list.ts';
+import { PageReads } from './page-reads.ts';
+
+const { signal } = new AbortController();
+
+/** Each block is full of its own number; answers come when the test lets them. */
+class SlowPages implements PageSource {
+  readonly asked: string[] = [];
+  readonly #waiting: (() => void)[] = [];
+  failures = 0;
+
+  async readPages(
+    _relation: unknown,
+    fork: number,
+    block: number,
+    count: number,
+    target: Uint8Array,
+  ): Promise<void> {
+    this.asked.push(`${fork}:${block}+${count}`);
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.failures-- > 0) throw new Error('storage is away');
+    for (let index = 0; index < count; index++)
+      target.fill((block + index) % 251, index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES);
+  }
+
+  async readSlruSegment(): Promise<Uint8Array> {
+    return new Uint8Array(2 * BLOCK_BYTES).fill(7);
+  }
+
+  answer(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+function open(): { pages: SlowPages; reads: PageReads } {
+  const list = new FileList();
+  list.addForks([
+    {
+      relation: { tablespace: 1663, database: 5, relation: 9 },
+      fork: 0,
+      contentFork: 3,
+      blocks: 131_072 + 50,
+    },
+  ]);
+  list.addSlruSegment({ path: '', slru: 'clog', segment: 0, sizeBytes: 4 * BLOCK_BYTES });
+  const pages = new SlowPages();
+  return { pages, reads: new PageReads(pages, list, signal) };
+}
+
+const firstBytes = (bytes: Uint8Array): number[] =>
+  Array.from({ length: bytes.length / BLOCK_BYTES }, (_, index) => bytes[index * BLOCK_BYTES] as number);
+
+async function read(reads: PageReads, pages: SlowPages, number: number, block: number, count: number) {
+  const target = new Uint8Array(count * BLOCK_BYTES);
+  const done = reads.read(number, block, count, target, signal);
+  pages.answer();
+  await done;
+  return firstBytes(target);
+}
+
+describe('reads of pages', () => {
+  test('are of the fork and block that a file stands for', async () => {
+    const { pages, reads } = open();
+    expect(await read(reads, pages, 0, 3, 2)).toEqual([3, 4]);
+    expect(await read(reads, pages, 1, 3, 1)).toEqual([(131_072 + 3) % 251]);
+    expect(pages.asked).toEqual(['3:3+2', '3:131075+1']);
+    expect(await read(reads, pages, 2, 1, 3)).toEqual([7, 0, 0]);
+  });
+
+  test('take what was read ahead, also while it is on its way, and each once', async () => {
+    const { pages, reads } = open();
+    reads.prefetch(0, 10, 4);
+    reads.prefetch(0, 12, 4);
+    expect(pages.asked).toEqual(['3:10+4', '3:14+2']);
+    expect(await read(reads, pages, 0, 9, 8)).toEqual([9, 10, 11, 12, 13, 14, 15, 16]);
+    expect(pages.asked).toEqual(['3:10+4', '3:14+2', '3:9+1', '3:16+1']);
+    expect(await read(reads, pages, 0, 10, 1)).toEqual([10]);
+    expect(pages.asked).toHaveLength(5);
+  });
+
+  test('that are long go on by themselves, up to the end of the file', async () => {
+    const { pages, reads } = open();
+    expect(await read(reads, pages, 1, 0, 16)).toHaveLength(16);
+    expect(pages.asked).toEqual(['3:131072+16', '3:131088+34']);
+    expect(await read(reads, pages, 1, 16, 34)).toHaveLength(34);
+    expect(pages.asked).toHaveLength(2);
+  });
+
+  test('read again what failed to be read ahead, and say why', async () => {
+    const { pages, reads } = open();
+    pages.failures = 2;
+    reads.prefetch(0, 10, 4);
+    pages.answer();
+    const target = new Uint8Array(BLOCK_BYTES);
+    const failing = reads.read(0, 10, 1, target, signal);
+    await Promise.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    pages.answer();
+    await expect(failing).rejects.toThrow('storage is away');
+    expect(await read(reads, pages, 0, 10, 1)).toEqual([10]);
+  });
+
+  test('keep no more than so much of what nobody asks for', async () => {
+    const { pages, reads } = open();
+    for (let block = 0; block < 64 * 70; block += 64) reads.prefetch(0, block, 64);
+    expect(await read(reads, pages, 0, 0, 1)).toEqual([0]);
+    expect(pages.asked.at(-1)).toBe('3:0+1');
+    expect(await read(reads, pages, 0, 64 * 69, 1)).toHaveLength(1);
+    expect(pages.asked.at(-1)).toBe('3:0+1');
+  });
+
+  test.each([
+    [5, 0, 1],
+    [0, 131_072, 1],
+    [1, 49, 2],
+    [0, 0, 65],
+    [0, 0, 0],
+  ])('refuse what is not there: file %i, block %i, %i blocks', async (number, block, count) => {
+    const { reads } = open();
+    await expect(reads.read(number, block, count, new Uint8Array(0), signal)).rejects.toThrow(/no file/);
+    reads.prefetch(number, block, count);
+  });
+});

@@ -1,0 +1,176 @@
+import { AssertionError, BadRequestError } from '../../base/errors.ts';
+import { RELATION_SEGMENT_BLOCKS } from '../../postgres/files/relation-file-name.ts';
+import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
+import type { PageSource } from '../page-source.ts';
+import type { FileContent, FileList } from './file-list.ts';
+import { RUN_BLOCKS_MAX } from './format.ts';
+
+/** What is kept that was read ahead and nobody has asked for yet. */
+const AHEAD_BLOCKS_MAX = 4096;
+/** A request that the shim has made so long goes on where the last one ended: what follows is wanted soon. */
+const SEQUENTIAL_BLOCKS = 16;
+
+/** Blocks that were read before anybody asked for them. */
+interface AheadRun {
+  readonly firstKey: number;
+  readonly blocks: number;
+  readonly bytes: Uint8Array;
+  /** Never rejects. */
+  readonly isRead: Promise<boolean>;
+  /** Blocks that nobody has asked for yet. */
+  unused: number;
+}
+
+/**
+ * Blocks of the files in the list. A block is asked for once, by whoever owns it, and what was read ahead is right
+ * whenever that is: nobody has changed a block that nobody has.
+ */
+export class PageReads {
+  readonly #pages: PageSource;
+  readonly #list: FileList;
+  readonly #signal: AbortSignal;
+  /** By block: see keyOf. */
+  readonly #ahead = new Map<number, AheadRun>();
+  /** Oldest first. */
+  readonly #runs = new Set<AheadRun>();
+  #aheadBlocks = 0;
+
+  /** @param signal ends what nobody waits for */
+  constructor(pages: PageSource, list: FileList, signal: AbortSignal) {
+    this.#pages = pages;
+    this.#list = list;
+    this.#signal = signal;
+  }
+
+  /**
+   * Reads blocks of a file into `target`.
+   * @throws BadRequestError for blocks that the file does not have; what reading pages fails of
+   */
+  async read(
+    number: number,
+    block: number,
+    count: number,
+    target: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const content = this.#contentOf(number, block, count);
+    if (content === undefined)
+      throw new BadRequestError('BAD_REQUEST', `no file ${number} has ${count} blocks from ${block} on`);
+    if (content.kind === 'slru') return await this.#readSegment(content, block, target, signal);
+    const parts: Promise<void>[] = [];
+    for (let index = 0; index < count; ) {
+      const run = this.#ahead.get(keyOf(number, block + index));
+      const end = this.#endOfPart(number, block, index, count, run);
+      const part = target.subarray(index * BLOCK_BYTES, end * BLOCK_BYTES);
+      parts.push(this.#readPart(content, number, block + index, part, run, signal));
+      index = end;
+    }
+    if (count >= SEQUENTIAL_BLOCKS) this.prefetch(number, block + count, RUN_BLOCKS_MAX);
+    await Promise.all(parts);
+  }
+
+  /** Reads blocks that may be asked for. Does nothing where that is too much. */
+  prefetch(number: number, block: number, count: number): void {
+    const known = this.#list.contentOf(number);
+    if (known?.kind !== 'relation' || block >= known.blocks) return;
+    let first = block;
+    const end = Math.min(block + count, known.blocks);
+    while (first < end) {
+      let after = first;
+      while (after < end && !this.#ahead.has(keyOf(number, after))) after++;
+      if (after > first) this.#readAhead(known, number, first, after - first);
+      first = after + 1;
+    }
+  }
+
+  #contentOf(number: number, block: number, count: number): FileContent | undefined {
+    const content = this.#list.contentOf(number);
+    if (content === undefined || count < 1 || count > RUN_BLOCKS_MAX || block + count > content.blocks)
+      return undefined;
+    return content;
+  }
+
+  /** How far the same run has the blocks, or none has. */
+  #endOfPart(number: number, block: number, start: number, count: number, run: AheadRun | undefined): number {
+    let end = start + 1;
+    while (end < count && this.#ahead.get(keyOf(number, block + end)) === run) end++;
+    return end;
+  }
+
+  async #readPart(
+    content: FileContent,
+    number: number,
+    block: number,
+    target: Uint8Array,
+    run: AheadRun | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (run === undefined) return await this.#readNow(content, block, target, signal);
+    const isRead = await run.isRead;
+    const start = (keyOf(number, block) - run.firstKey) * BLOCK_BYTES;
+    this.#use(run, keyOf(number, block), target.length / BLOCK_BYTES);
+    if (!isRead) return await this.#readNow(content, block, target, signal);
+    target.set(run.bytes.subarray(start, start + target.length));
+  }
+
+  async #readNow(
+    content: FileContent,
+    block: number,
+    target: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (content.kind !== 'relation') throw new AssertionError('a segment of an SLRU is read in blocks');
+    const { relation, contentFork, firstBlock } = content;
+    const count = target.length / BLOCK_BYTES;
+    await this.#pages.readPages(relation, contentFork, firstBlock + block, count, target, signal);
+  }
+
+  async #readSegment(
+    content: FileContent,
+    block: number,
+    target: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (content.kind !== 'slru') throw new AssertionError('blocks of a relation are read as a segment');
+    const segment = await this.#pages.readSlruSegment(content.slru, content.segment, signal);
+    // Pages behind its end are zero.
+    target.set(segment.subarray(block * BLOCK_BYTES, block * BLOCK_BYTES + target.length));
+  }
+
+  #readAhead(content: FileContent, number: number, block: number, count: number): void {
+    const bytes = new Uint8Array(count * BLOCK_BYTES);
+    // Whoever wants a block of a run that failed reads it then, and sees why.
+    const isRead = this.#readNow(content, block, bytes, this.#signal).then(
+      () => true,
+      () => false,
+    );
+    const run: AheadRun = { firstKey: keyOf(number, block), blocks: count, bytes, isRead, unused: count };
+    for (let index = 0; index < count; index++) this.#ahead.set(run.firstKey + index, run);
+    this.#runs.add(run);
+    this.#aheadBlocks += count;
+    for (const oldest of this.#runs) {
+      if (this.#aheadBlocks <= AHEAD_BLOCKS_MAX) break;
+      this.#forget(oldest);
+    }
+  }
+
+  /** Nobody asks for them again. */
+  #use(run: AheadRun, firstKey: number, count: number): void {
+    for (let index = 0; index < count; index++) {
+      if (this.#ahead.get(firstKey + index) !== run) continue;
+      this.#ahead.delete(firstKey + index);
+      run.unused--;
+    }
+    if (run.unused === 0 && this.#runs.delete(run)) this.#aheadBlocks -= run.blocks;
+  }
+
+  #forget(run: AheadRun): void {
+    this.#runs.delete(run);
+    this.#aheadBlocks -= run.blocks;
+    for (let index = 0; index < run.blocks; index++) {
+      if (this.#ahead.get(run.firstKey + index) === run) this.#ahead.delete(run.firstKey + index);
+    }
+  }
+}
+
+const keyOf = (number: number, block: number): number => number * RELATION_SEGMENT_BLOCKS + block;
