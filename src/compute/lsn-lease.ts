@@ -18,7 +18,7 @@ export class LsnLease {
   /** Resolves when it could not be renewed in time: what is read from now on may be gone. */
   readonly lost: Promise<VarveError>;
   readonly #access: Access;
-  readonly #lsn: Lsn;
+  #lsn: Lsn;
   readonly #doors: Doors;
   readonly #life = new AbortController();
   readonly #renewing: Promise<void>;
@@ -41,6 +41,13 @@ export class LsnLease {
     return new LsnLease(access, lsn, doors, await ask(access, lsn, doors, signal));
   }
 
+  /** Keeps another LSN, from when this resolves on. The one before stays readable for as long as its time goes on. @throws as take */
+  async moveTo(lsn: Lsn): Promise<void> {
+    const validUntilMs = await ask(this.#access, lsn, this.#doors, this.#life.signal);
+    this.#lsn = lsn;
+    this.#validUntilMs = validUntilMs;
+  }
+
   /** It ends by itself some minutes later. */
   async close(): Promise<void> {
     this.#life.abort();
@@ -55,7 +62,10 @@ export class LsnLease {
       await pause(clock, delayMs, signal);
       if (signal.aborted) return;
       try {
-        this.#validUntilMs = await ask(this.#access, this.#lsn, this.#doors, signal);
+        const lsn = this.#lsn;
+        const validUntilMs = await ask(this.#access, lsn, this.#doors, signal);
+        // It may have moved meanwhile, and been asked for there.
+        if (this.#lsn === lsn) this.#validUntilMs = validUntilMs;
         delayMs = this.#delayMs();
       } catch (error) {
         if (signal.aborted) return;

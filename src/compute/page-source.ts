@@ -35,15 +35,22 @@ export interface PageSource {
  */
 export class PageServiceSource implements PageSource, AsyncDisposable {
   readonly #options: ComputeOptions;
-  readonly #lsn: Lsn;
+  readonly #startLsn: Lsn;
+  #lsn: Lsn;
   readonly #doors: ComputeDoors;
   readonly #life = new AbortController();
   #client: Promise<PageClient> | undefined;
 
   constructor(options: ComputeOptions, lsn: Lsn, doors: ComputeDoors) {
     this.#options = options;
+    this.#startLsn = lsn;
     this.#lsn = lsn;
     this.#doors = doors;
+  }
+
+  /** From now on pages are read at another LSN, at which those that are asked for are the same. */
+  moveTo(lsn: Lsn): void {
+    this.#lsn = lsn;
   }
 
   readPages(
@@ -54,7 +61,7 @@ export class PageServiceSource implements PageSource, AsyncDisposable {
     target: Uint8Array,
     signal: AbortSignal,
   ): Promise<void> {
-    const lsns = { requestLsn: this.#lsn, notModifiedSince: this.#lsn };
+    const lsns = { requestLsn: this.#lsn, notModifiedSince: this.#startLsn };
     return this.#patiently(signal, async (client) => {
       const pages: Promise<Uint8Array>[] = [];
       for (let index = 0; index < count; index++) {
@@ -69,7 +76,7 @@ export class PageServiceSource implements PageSource, AsyncDisposable {
     // The page service's protocol has no number for them; start sets bring them whole.
     if (slru === 'commit-timestamp')
       throw new AssertionError('commit timestamps are read from a page service');
-    const lsns = { requestLsn: this.#lsn, notModifiedSince: this.#lsn };
+    const lsns = { requestLsn: this.#lsn, notModifiedSince: this.#startLsn };
     return this.#patiently(signal, (client) => client.slruSegment(lsns, slru, segment, signal));
   }
 

@@ -20,6 +20,7 @@ import type { ComputeDoors, ComputeOptions } from './options.ts';
 import { pageServiceOptions } from './page-service-options.ts';
 import { PageServiceSource } from './page-source.ts';
 import { untilReady } from './postgres-process.ts';
+import { ReadPosition } from './read-position.ts';
 import {
   checkSettings,
   commandLine,
@@ -101,11 +102,15 @@ export class ServerStart {
         this.#directory.socketPath,
         await cluster.leastSettings(),
       );
-      const lazy = await this.#bringPages(cluster, remainder);
+      const pages = this.#undo.use(new PageServiceSource(this.#options, lsn, this.#doors));
+      const lazy = await this.#bringPages(cluster, remainder, pages);
       await this.#times.time('hand over', () => this.#doors.servers.giveAll(cluster.path));
       const program = await this.#runServer(parameters, lazy);
       if (proposer !== undefined) {
         await this.#times.time('attach', () => this.#attach(proposer, program, cluster.header));
+      }
+      if (proposer !== undefined && lease !== undefined) {
+        this.#undo.use(new ReadPosition(lsn, { lease, pages }, proposer, clock, this.#doors.logger));
       }
       this.#doors.logger.info('The server runs', { lsn: formatLsn(lsn) });
       const { steps } = this.#times;
@@ -158,11 +163,12 @@ export class ServerStart {
   }
 
   /** All of them now, or each when it is first read. */
-  async #bringPages(cluster: DataDirectory, remainder: Remainder): Promise<LazyDirectory | undefined> {
+  async #bringPages(
+    cluster: DataDirectory,
+    remainder: Remainder,
+    pages: PageServiceSource,
+  ): Promise<LazyDirectory | undefined> {
     const { shim } = this.#options;
-    const pages = this.#undo.use(
-      new PageServiceSource(this.#options, cluster.header.recordEndLsn, this.#doors),
-    );
     const version = getPostgresVersion(cluster.header.postgresMajor);
     if (shim === undefined) {
       const filler = new PageFiller(this.#doors.files, cluster, version, pages, this.#signal);
