@@ -2,9 +2,12 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { SlowFirst } from './test/support/slow-first.ts';
 
+const ALL = ['{src,test,sim,fuzz,bench,tools}/**/*.test.ts'];
+/** They measure, so they have the machine to themselves, after the others. */
+const ALONE = ['test/pageserver/event-loop-delay.test.ts', 'src/**/*.scale.test.ts'];
+
 export default defineConfig({
   test: {
-    include: ['{src,test,sim,fuzz,bench,tools}/**/*.test.ts'],
     // Processes, not threads: tests change directories, send signals and run servers.
     pool: 'forks',
     // As many as there are cores: much of the time goes by with waiting for other processes.
@@ -20,5 +23,12 @@ export default defineConfig({
     allowOnly: false,
     passWithNoTests: false,
     restoreMocks: true,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'together', include: ALL, exclude: ALONE, sequence: { groupOrder: 0 } },
+      },
+      { extends: true, test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+    ],
   },
 });

@@ -28,7 +28,7 @@ let main: ActiveTimeline;
 
 beforeAll(async () => {
   server = await StockPostgres.create({ major: 17, initdbArguments: ['--data-checksums'] });
-  workload = await runBackupWorkload({ server, seconds: 6, seed: 31 });
+  workload = await runBackupWorkload({ server, seconds: 4, seed: 31 });
   world = await StorageWorld.open({ settings: SETTINGS });
   const tenant = await world.storage.attach(world.tenantId);
   const directory = workload.initialDirectory;

@@ -5,7 +5,7 @@ import { runWalRound } from './wal-round.ts';
 test('no acknowledged transaction is lost while processes are killed, stopped and starved of disk', async ({
   annotate,
 }) => {
-  const result = await runWalRound({ seed: 20, chaosMs: 15_000 });
+  const result = await runWalRound({ seed: 20, chaosMs: 10_000 });
   for (const what of result.skipped) await annotate(`skipped: ${what}`);
   expect(result).toMatchObject({ lost: 0, findings: [] });
   expect(result.compared.length).toBeGreaterThanOrEqual(2);
