@@ -8,6 +8,7 @@ import type {
 } from '../contracts/start-set.ts';
 import { StartSetDecoder } from '../contracts/start-set-decoder.ts';
 import type { Files, UpdatableFile } from '../io/files.ts';
+import { readWholeFile } from '../io/read-whole-file.ts';
 import {
   CONTROL_FILE_PATH,
   decodeControlFile,
@@ -59,9 +60,7 @@ export class DataDirectory {
 
   /** What the server cannot start without, as its own control file and its prepared transactions say. */
   async leastSettings(): Promise<LeastSettings> {
-    await using file = await this.#files.open(`${this.path}/${CONTROL_FILE_PATH}`);
-    const bytes = new Uint8Array(file.sizeBytes);
-    await file.read(bytes, 0, bytes.length, 0);
+    const bytes = await readWholeFile(this.#files, `${this.path}/${CONTROL_FILE_PATH}`);
     const version = getPostgresVersion(this.header.postgresMajor);
     const control = decodeControlFile(version, bytes);
     return { control, preparedTransactions: this.#preparedTransactions };

@@ -2,6 +2,7 @@ import { VarveError } from '../base/errors.ts';
 import { untilCancelled } from '../io/cancelled.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Files } from '../io/files.ts';
+import { readWholeFile } from '../io/read-whole-file.ts';
 import { pause } from '../io/retry-delay.ts';
 import type { ServerProgram } from '../io/servers.ts';
 import { parsePostmasterFile } from './postmaster-file.ts';
@@ -58,10 +59,7 @@ export async function tailOf(files: Files, path: string): Promise<string> {
 /** Empty where there is none. */
 export async function readText(files: Files, path: string): Promise<string> {
   try {
-    await using file = await files.open(path);
-    const bytes = new Uint8Array(file.sizeBytes);
-    const length = await file.read(bytes, 0, bytes.length, 0);
-    return new TextDecoder().decode(bytes.subarray(0, length));
+    return new TextDecoder().decode(await readWholeFile(files, path));
   } catch (error) {
     if (error instanceof VarveError && error.code === 'FILE_NOT_FOUND') return '';
     throw error;

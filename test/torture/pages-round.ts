@@ -161,6 +161,7 @@ class MemoryWatch {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#pageserver.isRunning) await this.sample();
+      // The signal ends the wait, and the loop.
       await delay(SAMPLE_INTERVAL_MS, undefined, { signal }).catch(() => undefined);
     }
   }

@@ -2,6 +2,7 @@ import { VarveError } from '../../base/errors.ts';
 import { hashFiles } from '../../base/hash-files.ts';
 import type { Files } from '../../io/files.ts';
 import type { Processes } from '../../io/processes.ts';
+import { readWholeFile } from '../../io/read-whole-file.ts';
 import { replaceFile } from '../../io/replace-file.ts';
 
 /** How the shim is made of its sources: after them the place of the result, and the sources. */
@@ -55,7 +56,7 @@ export async function readShimSources(
   const sources = new Map<string, Uint8Array>();
   for (const name of await files.list(directory)) {
     if (!/\.[ch]$/.test(name)) continue;
-    sources.set(name, await readWhole(files, `${directory}/${name}`));
+    sources.set(name, await readWholeFile(files, `${directory}/${name}`));
   }
   return sources;
 }
@@ -83,7 +84,7 @@ async function build(
     if (error instanceof VarveError && error.code === 'PROGRAM_FAILED') return undefined;
     throw error;
   }
-  return await readWhole(files, `${directory.path}/${SHIM_NAME}`);
+  return await readWholeFile(files, `${directory.path}/${SHIM_NAME}`);
 }
 
 async function isThere(files: Files, path: string): Promise<boolean> {
@@ -93,11 +94,4 @@ async function isThere(files: Files, path: string): Promise<boolean> {
     if (error instanceof VarveError && error.code === 'FILE_NOT_FOUND') return false;
     throw error;
   }
-}
-
-async function readWhole(files: Files, path: string): Promise<Uint8Array> {
-  await using file = await files.open(path);
-  const bytes = new Uint8Array(file.sizeBytes);
-  await file.read(bytes, 0, bytes.length, 0);
-  return bytes;
 }

@@ -3,6 +3,7 @@ import { AssertionError, BadRequestError, VarveError } from '../../base/errors.t
 import type { StartSetFork, StartSetSlruSegment } from '../../contracts/start-set.ts';
 import { throwIfCancelled, untilCancelled } from '../../io/cancelled.ts';
 import type { Files, UpdatableFile } from '../../io/files.ts';
+import { readWholeFile } from '../../io/read-whole-file.ts';
 import type { Servers } from '../../io/servers.ts';
 import type { Listener, Sockets } from '../../io/sockets.ts';
 import { formatDatabasePath } from '../../postgres/files/relation-file-name.ts';
@@ -191,7 +192,7 @@ export class LazyDirectory implements AsyncDisposable {
     const { files, sockets, servers } = this.#doors;
     const { directory, shim } = this.#options;
     await servers.makeDirectory(directory);
-    const content = await readWhole(files, shim);
+    const content = await readWholeFile(files, shim);
     await using copy = await files.openForUpdate(this.#path(SHIM_FILE));
     await copy.write(content, 0, content.length, 0);
     const header = encodeSharedHeader();
@@ -295,11 +296,4 @@ function checkPaths({ directory, dataDirectory }: LazyDirectoryOptions): void {
     });
   if (Buffer.byteLength(`${directory}/${SOCKET_FILE}`) > SOCKET_PATH_BYTES_MAX)
     throw new BadRequestError('BAD_PATH', 'the path is too long for a socket in it', { file: directory });
-}
-
-async function readWhole(files: Files, path: string): Promise<Uint8Array> {
-  await using file = await files.open(path);
-  const bytes = new Uint8Array(file.sizeBytes);
-  await file.read(bytes, 0, bytes.length, 0);
-  return bytes;
 }
