@@ -4,7 +4,11 @@ import { SlowFirst } from './test/support/slow-first.ts';
 
 const ALL = ['{src,test,sim,fuzz,bench,tools}/**/*.test.ts'];
 /** They measure, so they have the machine to themselves, after the others. */
-const ALONE = ['test/pageserver/event-loop-delay.test.ts', 'src/**/*.scale.test.ts'];
+const ALONE = [
+  'test/pageserver/event-loop-delay.test.ts',
+  'test/torture/{migrations,pages}.test.ts',
+  'src/**/*.scale.test.ts',
+];
 
 export default defineConfig({
   test: {

@@ -245,10 +245,12 @@ describe('names', () => {
   test('VF-08: a name does not change while a file is being opened by it', async () => {
     const { root, paths } = await makeFiles('opening', 3, 2);
     let stall: Promise<void> | undefined;
+    const reached = Promise.withResolvers<void>();
     const order: string[] = [];
     const inner: Files = {
       ...nodeFiles,
       open: async (path) => {
+        if (stall !== undefined) reached.resolve();
         await stall;
         order.push(`open ${path.split('/').at(-1)}`);
         return nodeFiles.open(path);
@@ -266,7 +268,7 @@ describe('names', () => {
     stall = promise;
     order.length = 0;
     const read = textOf(open[0] as ReadableFile);
-    await turns();
+    await reached.promise;
     const renaming = files.rename(paths[0] as string, join(root, 'other'));
     await turns();
     resolve();

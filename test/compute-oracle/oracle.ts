@@ -1,7 +1,6 @@
 // A compute that is killed again and again, against a plain PostgreSQL that ran the same transactions in peace.
-import { Client } from 'pg';
 import { listChildren } from '../../src/io/node/process-table.ts';
-import { connect, readyLine } from '../compute/compute-client.ts';
+import { connect, connectorOf, readyLine } from '../compute/compute-client.ts';
 import { VarveWorld } from '../end-to-end/varve-world.ts';
 import { type CanonicalDump, canonicalDump, firstDifference } from '../support/canonical-dump.ts';
 import { checkRelations } from '../support/check-relations.ts';
@@ -10,6 +9,7 @@ import { SeededRandom } from '../support/seeded-random.ts';
 import { StockPostgres } from '../support/stock-postgres.ts';
 import type { VarveProcess } from '../support/varve-process.ts';
 import { OracleClient } from './oracle-client.ts';
+import { OracleCommand } from './oracle-command.ts';
 import { CLIENTS, schema } from './transactions.ts';
 
 const DIRECTORY = 'compute';
@@ -25,6 +25,10 @@ export interface OracleOptions {
   /** Stops after so many all the same. */
   readonly restartsMax: number;
   readonly pgBin?: string;
+  /** Further options of `varve compute`. */
+  readonly computeOptions?: readonly string[];
+  /** Run in a database of its own, beside all else; of that database only amcheck says something. */
+  readonly command?: string;
   readonly onEvent?: (text: string) => void;
 }
 
@@ -53,6 +57,7 @@ class OracleRun {
   readonly #world: VarveWorld;
   readonly #random: SeededRandom;
   readonly #clients: readonly OracleClient[];
+  readonly #command: OracleCommand | undefined;
   readonly #lost = new Set<number>();
   readonly #problems: string[] = [];
   #agent: VarveProcess | undefined;
@@ -64,6 +69,7 @@ class OracleRun {
     this.#options = options;
     this.#world = world;
     this.#random = new SeededRandom(options.seed);
+    this.#command = options.command === undefined ? undefined : new OracleCommand(options.command);
     this.#clients = Array.from({ length: CLIENTS }, (_, client) => new OracleClient(options.seed, client));
   }
 
@@ -73,6 +79,7 @@ class OracleRun {
     await this.#start();
     const connection = await connect(this.#url);
     for (const statement of schema()) await connection.query(statement);
+    if (this.#command !== undefined) await connection.query(`CREATE DATABASE ${OracleCommand.database}`);
     await connection.end();
     while (performance.now() < deadlineMs && this.#restarts < restartsMax) {
       await this.#liveOnce(this.#random.pick(ENDS));
@@ -94,6 +101,7 @@ class OracleRun {
     await reference.start();
     const connection = await reference.connect();
     for (const statement of schema()) await connection.query(statement);
+    if (this.#command !== undefined) await connection.query(`CREATE DATABASE ${OracleCommand.database}`);
     for (const { committed } of this.#clients) {
       for (const { statements } of committed) {
         await connection.query('BEGIN');
@@ -117,9 +125,9 @@ class OracleRun {
   }
 
   async #start(): Promise<void> {
-    const { pgBin } = this.#options;
+    const { pgBin, computeOptions = [] } = this.#options;
     const args = pgBin === undefined ? [] : ['--pg-bin', pgBin];
-    this.#agent = this.#world.spawnCompute(this.#world.main, DIRECTORY, args);
+    this.#agent = this.#world.spawnCompute(this.#world.main, DIRECTORY, [...args, ...computeOptions]);
     await this.#untilReady();
   }
 
@@ -133,6 +141,7 @@ class OracleRun {
   async #liveOnce(end: End): Promise<void> {
     const over = new AbortController();
     const working = Promise.all(this.#clients.map((client) => client.run(this.#url, over.signal)));
+    const command = this.#command?.run(this.#url, over.signal);
     const lifeMs = this.#random.between(LIFE_MS.low, LIFE_MS.high);
     await Promise.race([working, new Promise((resolve) => setTimeout(resolve, lifeMs))]);
     this.#options.onEvent?.(`after ${Math.round(lifeMs)} ms: ${end}`);
@@ -153,6 +162,7 @@ class OracleRun {
     }
     await working;
     over.abort();
+    await command;
     if (end === 'backend' || end === 'postmaster') await this.#untilReady();
     else await this.#start();
   }
@@ -171,8 +181,11 @@ class OracleRun {
     } finally {
       await connection.end();
     }
-    const { problems } = await checkRelations(connectorOf(this.#url), 'postgres');
-    this.#problems.push(...problems);
+    const databases = this.#command === undefined ? ['postgres'] : ['postgres', OracleCommand.database];
+    for (const database of databases) {
+      const { problems } = await checkRelations(connectorOf(this.#url), database);
+      this.#problems.push(...problems);
+    }
   }
 }
 
@@ -181,18 +194,6 @@ async function dump(server: Connector): Promise<CanonicalDump> {
   const sections = await canonicalDump(server, { databases: ['postgres'] });
   // The reference's superuser has a password.
   return sections.filter(({ title }) => !title.endsWith(': sequences') && title !== 'cluster: roles');
-}
-
-function connectorOf(url: string): Connector {
-  return {
-    connect: async (options = {}) => {
-      const config = typeof options === 'string' ? { database: options } : options;
-      const client = new Client({ connectionString: url, ...config });
-      client.on('error', () => undefined);
-      await client.connect();
-      return client;
-    },
-  };
 }
 
 function kill(pid: number): void {

@@ -83,6 +83,14 @@ const structure: Make = (random, client, number) => {
     ],
     [`REINDEX TABLE ${table}`],
     [`CLUSTER ${table} USING ${table}_amount`],
+    // Those that this client has made so far, so that a long run does not drown in them.
+    [
+      `DO $$ DECLARE name text; BEGIN
+         FOR name IN SELECT relname FROM pg_class WHERE relname ~ '^made_${client}_' ORDER BY 1 LOOP
+           EXECUTE 'DROP TABLE ' || name;
+         END LOOP;
+       END $$`,
+    ],
     [`CREATE SEQUENCE numbers_${client}_${number}`, `SELECT nextval('numbers_${client}_${number}')`],
   ];
   return changes[random.below(changes.length)] as string[];

@@ -1,6 +1,7 @@
 // What tests of computes do as clients of their servers.
 import { Client } from 'pg';
 import { expect } from 'vitest';
+import type { Connector } from '../support/pgbench.ts';
 import type { VarveProcess } from '../support/varve-process.ts';
 
 /** What `varve compute --json` prints when its server lets clients in. */
@@ -35,4 +36,17 @@ export async function query(url: string, text: string): Promise<Record<string, u
   } finally {
     await client.end();
   }
+}
+
+/** For what asks for connections by itself. */
+export function connectorOf(url: string): Connector {
+  return {
+    connect: async (options = {}) => {
+      const config = typeof options === 'string' ? { database: options } : options;
+      const client = new Client({ connectionString: url, ...config });
+      client.on('error', () => undefined);
+      await client.connect();
+      return client;
+    },
+  };
 }
