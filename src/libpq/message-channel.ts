@@ -275,7 +275,9 @@ export class MessageChannel implements Receiver {
   #finish(): void {
     const { restLength } = this.#cutter;
     if (restLength > 0) {
-      this.#failure = new ProtocolError(
+      // So it ends with a peer that is killed while it sends: what it sent is not wrong, and it may be asked again.
+      this.#failure = new VarveError(
+        'unavailable',
         'TRUNCATED_MESSAGE',
         `the connection ended ${restLength} bytes into a message`,
       );
