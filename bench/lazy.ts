@@ -20,6 +20,8 @@ interface LazyResult {
   /** Of one read of a block that the page cache has, in nanoseconds. */
   readonly warmReadNs: number;
   readonly warmReadPlainNs: number;
+  /** The same where blocks may be given back. */
+  readonly warmReadBudgetNs: number;
   readonly coldReadUs: number;
   readonly sequentialMiBs: number;
   /** From starting the program to letting clients in, by relations in the list. */
@@ -37,6 +39,18 @@ interface StartTimes {
 
 const median = (values: readonly number[]): number =>
   values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] as number;
+
+async function measureBudget(): Promise<number> {
+  await using world = await ShimWorld.open({ hasChecksums: true });
+  await world.lazy.addForks([forkOf(100, COLD_BLOCKS)]);
+  await world.lazy.finishForks();
+  world.pages.areEmpty = true;
+  const worker = world.start();
+  const warm: number[] = [];
+  for (let round = 0; round < 5; round++)
+    warm.push(await worker.number(`measure base/5/100 ${WARM_BLOCKS} ${WARM_READS}`));
+  return median(warm);
+}
 
 async function measureReads(): Promise<Omit<LazyResult, 'starts' | 'plainStart'>> {
   await using world = await ShimWorld.open();
@@ -57,6 +71,7 @@ async function measureReads(): Promise<Omit<LazyResult, 'starts' | 'plainStart'>
   return {
     warmReadNs: median(warm),
     warmReadPlainNs: median(warmPlain),
+    warmReadBudgetNs: await measureBudget(),
     coldReadUs: coldNs / 1000,
     sequentialMiBs: (16 * BLOCK_KIB) / 1024 / (runNs / 1e9),
   };

@@ -8,36 +8,18 @@ import { measureInsertReads, type ReadResult } from './engine/reads.ts';
 import { formatEngine, measureEngine } from './engine.ts';
 import { formatGetpage, measureGetpage } from './getpage.ts';
 import { formatIngest, type IngestResult, measureIngest } from './ingest.ts';
+import { formatLoad, measureLoad, QUICK_SIZES, SIZES } from './load.ts';
 import { formatRedo, measureRedo, type RedoResult } from './redo.ts';
 import { formatSafekeeper, measureSafekeeper } from './safekeeper.ts';
+import { formatStart, measureStart, shapesOf } from './start.ts';
 import { formatStartSet, measureStartSet } from './startset.ts';
+import { HELP } from './support/help.ts';
 import { describeMachine, formatMachine } from './support/machine.ts';
 import { Recording } from './support/recording.ts';
 import { describeWaldump } from './support/waldump.ts';
 import type { Workload } from './support/workload.ts';
 import { COPY, PGBENCH, QUICK_PGBENCH, REDO_WORKLOADS, WORKLOADS } from './support/workloads.ts';
 import { formatWal, measureWal, type WalResult } from './wal.ts';
-
-const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [ingest] [engine] [getpage] [startset] [options]
-
-  wal         WalReader with CRC, and DecodedRecord, over WAL in memory
-  redo        replay of the same WAL on pages in memory, beside stock PostgreSQL's crash recovery
-  safekeeper  large appends, idle timelines, and commits through safekeepers beside stock PostgreSQL
-  ingest      taking WAL into layers, from memory and from a safekeeper, beside stock PostgreSQL's crash recovery
-  engine      reads of pages out of layers, branches, and what WAL costs on the disk
-  getpage     pages by the page service, over TCP, beside a server with nothing behind it; what is idle costs memory
-  startset    what a server starts from, of clusters with 10000 and 100000 relations
-
-  --only TEXT            only workloads (of safekeeper: appends, idle, commits; of engine: warm, layers, cold, branches,
-                         creations, cost, inserts; of getpage: hot, redo, cold, ingest, idle) whose names contain TEXT
-  --quick                safekeeper, ingest, engine, getpage: a little of everything, to see whether it runs
-  --seconds N            measure each figure for at least N seconds (2)
-  --repeats N            and at least N times (5)
-  --chunk-size KIB       feed the reader so many KiB at a time (128)
-  --segment-size MIB     size of the WAL segments (16)
-  --recordings DIR       keep the recorded workloads in DIR, or use those that are there
-  --pg-bin DIR           server programs to use instead of the npm package's
-  --json                 print one JSON document instead of tables`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -48,6 +30,9 @@ const { values, positionals } = parseArgs({
     'chunk-size': { type: 'string', default: '128' },
     'segment-size': { type: 'string', default: '16' },
     quick: { type: 'boolean', default: false },
+    size: { type: 'string', default: '10' },
+    relations: { type: 'string', default: '10000' },
+    keep: { type: 'string' },
     recordings: { type: 'string' },
     'pg-bin': { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -55,7 +40,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
-function parseNumber(name: 'seconds' | 'repeats' | 'chunk-size' | 'segment-size'): number {
+function parseNumber(name: 'seconds' | 'repeats' | 'chunk-size' | 'segment-size' | 'size'): number {
   const value = Number(values[name]);
   if (!(value > 0)) throw new RangeError(`--${name} needs a number above 0, not "${values[name]}"`);
   return value;
@@ -66,12 +51,28 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
+function print(postgres: string, results: Readonly<Record<string, unknown>>, text: string): void {
+  const machine = describeMachine(postgres);
+  if (values.json) console.log(JSON.stringify({ machine, ...results }, undefined, 2));
+  else console.log(`${formatMachine(machine)}\n${text}`);
+}
+
 /** Start sets are made at least so often, since one is short. */
 const STARTS_MIN = 10;
+const COMPUTE_STARTS_MIN = 50;
 /** How long pages are read while WAL is taken in, for all depths together. */
 const BUSY_SECONDS = 60;
 
-type Command = 'wal' | 'redo' | 'safekeeper' | 'ingest' | 'engine' | 'getpage' | 'startset';
+type Command =
+  | 'wal'
+  | 'redo'
+  | 'safekeeper'
+  | 'ingest'
+  | 'engine'
+  | 'getpage'
+  | 'startset'
+  | 'start'
+  | 'load';
 
 /** The workloads that any of the commands wants, each once: it is recorded once for both. */
 function chooseWorkloads(commands: ReadonlySet<Command>): readonly Workload[] {
@@ -136,9 +137,7 @@ async function benchSafekeeper(): Promise<void> {
     only: values.only,
   };
   const result = await measureSafekeeper(options, progress);
-  const machine = describeMachine(result.commits?.postgres ?? 'not used');
-  if (values.json) console.log(JSON.stringify({ machine, safekeeper: result }, undefined, 2));
-  else console.log(`${formatMachine(machine)}\n${formatSafekeeper(result)}`);
+  print(result.commits?.postgres ?? 'not used', { safekeeper: result }, formatSafekeeper(result));
 }
 
 /** Gives `use` the recordings of these workloads, one after another, which are removed unless they are to be kept. */
@@ -173,9 +172,7 @@ async function benchIngest(): Promise<void> {
   const postgres = await withRecordings(chosen, async (recording) => {
     results.push(await measureIngest(recording, { repeats, pgBin: values['pg-bin'] }));
   });
-  const machine = describeMachine(postgres);
-  if (values.json) console.log(JSON.stringify({ machine, ingest: results }, undefined, 2));
-  else console.log(`${formatMachine(machine)}\n${formatIngest(results)}`);
+  print(postgres, { ingest: results }, formatIngest(results));
 }
 
 async function benchEngine(): Promise<void> {
@@ -196,9 +193,7 @@ async function benchEngine(): Promise<void> {
   await withRecordings([isQuick ? QUICK_PGBENCH : PGBENCH], async (recording) => {
     const measured = await measureEngine(recording, options, progress);
     const result = { ...measured, reads: [...measured.reads, ...inserts] };
-    const machine = describeMachine(recording.postgres);
-    if (values.json) console.log(JSON.stringify({ machine, engine: result }, undefined, 2));
-    else console.log(`${formatMachine(machine)}\n${formatEngine(result)}`);
+    print(recording.postgres, { engine: result }, formatEngine(result));
   });
 }
 
@@ -222,9 +217,7 @@ async function benchGetpage(): Promise<void> {
       segmentSizeMiB: options.segmentSizeMiB,
     });
     const result = await measureGetpage({ ...options, recordings: directory }, progress);
-    const machine = describeMachine(postgres);
-    if (values.json) console.log(JSON.stringify({ machine, getpage: result }, undefined, 2));
-    else console.log(`${formatMachine(machine)}\n${formatGetpage(result)}`);
+    print(postgres, { getpage: result }, formatGetpage(result));
   } finally {
     if (values.recordings === undefined) await rm(directory, { recursive: true, force: true });
   }
@@ -239,9 +232,40 @@ async function benchStartSet(): Promise<void> {
     },
     progress,
   );
-  const machine = describeMachine('not run');
-  if (values.json) console.log(JSON.stringify({ machine, startset: rows }, undefined, 2));
-  else console.log(`${formatMachine(machine)}\n${formatStartSet(rows)}`);
+  print('not run', { startset: rows }, formatStartSet(rows));
+}
+
+async function benchStart(): Promise<void> {
+  const isQuick = values.quick;
+  const relations = values.relations.split(',').map(Number);
+  const shapes = isQuick ? shapesOf(1 / 64, [100]) : shapesOf(parseNumber('size'), relations);
+  const result = await measureStart(
+    {
+      shapes: shapes.filter(({ name }) => name.includes(values.only)),
+      repeats: isQuick ? 1 : Math.max(parseNumber('repeats'), COMPUTE_STARTS_MIN),
+      warmUps: isQuick ? 0 : 2,
+      keep: values.keep,
+      pgBin: values['pg-bin'],
+    },
+    progress,
+  );
+  print(result.postgres, { start: result }, formatStart(result));
+}
+
+async function benchLoad(): Promise<void> {
+  const isQuick = values.quick;
+  const result = await measureLoad(
+    {
+      ...(isQuick ? QUICK_SIZES : SIZES),
+      seconds: isQuick ? 0.3 : parseNumber('seconds'),
+      repeats: isQuick ? 1 : parseNumber('repeats'),
+      only: values.only,
+      keep: values.keep,
+      pgBin: values['pg-bin'],
+    },
+    progress,
+  );
+  print(result.postgres, { load: result }, formatLoad(result));
 }
 
 const COMMANDS: readonly string[] = [
@@ -252,6 +276,8 @@ const COMMANDS: readonly string[] = [
   'engine',
   'getpage',
   'startset',
+  'start',
+  'load',
 ] satisfies Command[];
 const isCommand = (text: string): text is Command => COMMANDS.includes(text);
 if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
@@ -265,4 +291,6 @@ if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   if (commands.has('engine')) await benchEngine();
   if (commands.has('getpage')) await benchGetpage();
   if (commands.has('startset')) await benchStartSet();
+  if (commands.has('start')) await benchStart();
+  if (commands.has('load')) await benchLoad();
 }

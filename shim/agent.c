@@ -135,25 +135,54 @@ int agent_wait_for_list(void)
   return refuse("the agent has no list of files", settings.directory);
 }
 
-int agent_read(uint32_t number, uint32_t block, uint32_t count, void *target)
+static int ask_for_blocks(const struct request *request, uint32_t count, void *target)
 {
-  struct request request = {.kind = REQUEST_READ, .arguments = {number, block, count}};
-  if (ask(&request, target, count * BLOCK_BYTES) == REPLY_OK) return 0;
+  if (ask(request, target, count * BLOCK_BYTES) == REPLY_OK) return 0;
   /* The agent says why, each time. */
   errno = EIO;
   return -1;
 }
 
-/* A hint, which is dropped where it cannot be sent at once. */
-void agent_prefetch(uint32_t number, uint32_t block, uint32_t count)
+int agent_read(uint32_t number, uint32_t block, uint32_t count, void *target)
 {
-  struct request request = {.kind = REQUEST_PREFETCH, .arguments = {number, block, count}};
+  struct request request = {.kind = REQUEST_READ, .arguments = {number, block, count}};
+  return ask_for_blocks(&request, count, target);
+}
+
+int agent_read_again(const struct file_key *key, uint32_t block, uint32_t count, uint32_t ahead, void *target)
+{
+  struct request request = {
+      .kind = REQUEST_READ_AGAIN,
+      .arguments = {key->tablespace, key->database, key->relation, key->part, block, count, ahead}};
+  return ask_for_blocks(&request, count, target);
+}
+
+int agent_give(uint32_t used_kib, uint32_t given_kib, uint32_t flags, struct permission *permission)
+{
+  struct request request = {.kind = REQUEST_GIVE, .arguments = {used_kib, given_kib, flags}};
+  return ask(&request, permission, sizeof *permission) == REPLY_OK ? 0 : -1;
+}
+
+/* A hint, which is dropped where it cannot be sent at once. */
+static void send_hint(struct request request)
+{
   if (connection >= 0 && connection_pid != getpid()) close_connection();
   if (connection < 0 && connect_to_agent() < 0) return;
   ssize_t sent = send(connection, &request, sizeof request, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent == (ssize_t)sizeof request || (sent < 0 && (errno == EAGAIN || errno == EINTR))) return;
   /* Half a request, or nobody to read it. */
   close_connection();
+}
+
+void agent_prefetch(uint32_t number, uint32_t block, uint32_t count)
+{
+  send_hint((struct request){.kind = REQUEST_PREFETCH, .arguments = {number, block, count}});
+}
+
+void agent_prefetch_again(const struct file_key *key, uint32_t block, uint32_t count)
+{
+  send_hint((struct request){.kind = REQUEST_PREFETCH_AGAIN,
+                             .arguments = {key->tablespace, key->database, key->relation, key->part, block, count}});
 }
 
 bool agent_is_alive(void)

@@ -2,17 +2,31 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct descriptor descriptors[DESCRIPTORS_MAX];
 
-static struct lazy_file lazy_file_of(const struct list_entry *entry)
+/* Of a file that is in no list. */
+#define NO_NUMBER UINT32_MAX
+
+/* As the list has it, and what it has grown by. `makes`: no process is to have it open without knowing of that. */
+static struct lazy_file lazy_file_of(const struct list_entry *entry, bool makes)
 {
-  return (struct lazy_file){.state = shared_state(entry->number),
-                            .words = shared_words(entry),
-                            .number = entry->number,
-                            .blocks = entry->blocks,
-                            .is_slru = entry->key.tablespace == 0};
+  const struct file_key *key = &entry->key;
+  bool is_listed = entry->number != NO_NUMBER;
+  struct lazy_file file = {.state = is_listed ? shared_state(entry->number) : NULL,
+                           .words = is_listed ? shared_words(entry) : NULL,
+                           .key = *key,
+                           .number = entry->number,
+                           .blocks = is_listed ? entry->blocks : 0,
+                           .is_slru = key->tablespace == 0};
+  bool may_give = key->tablespace != 0 && key->part >> FORK_SHIFT == FORK_MAIN;
+  if (is_listed && entry->content_fork != FORK_MAIN) may_give = false;
+  if (may_give) file.grown = makes ? grown_make(key) : grown_find(key);
+  if (file.grown != NULL) file.grown_words = grown_words(file.grown);
+  if (file.state == NULL && file.grown != NULL) file.state = &file.grown->state;
+  return file;
 }
 
 static void set_state(struct file_state *state, uint32_t value)
@@ -73,15 +87,20 @@ static int create_owned(const struct path *path, const struct list_entry *entry,
   return result == 0 ? (int)made : -1;
 }
 
-/* FILE_LAZY with its entry; FILE_PLAIN where the file system alone knows; -1 with errno. */
+/* FILE_LAZY with its entry; FILE_PLAIN where the file system alone knows, with one of no blocks; -1 with errno. */
 static int find_made(const struct path *path, struct list_entry *entry)
 {
   bool is_left_over = false;
   int found = list_find(&path->key, entry);
   if (found < 0) return -1;
-  if (found == 0) return FILE_PLAIN;
+  if (found == 0) {
+    *entry = (struct list_entry){.key = path->key, .number = NO_NUMBER};
+    return FILE_PLAIN;
+  }
   int state = settle(shared_state(entry->number), &is_left_over);
-  return state == FILE_PENDING ? create_owned(path, entry, is_left_over) : state;
+  if (state == FILE_PENDING) state = create_owned(path, entry, is_left_over);
+  if (state == FILE_PLAIN) entry->blocks = 0;
+  return state;
 }
 
 int file_make(const struct path *path)
@@ -99,19 +118,43 @@ int file_open(const struct path *path, int flags, mode_t mode)
   }
   int state = find_made(path, &entry);
   if (state < 0) return -1;
-  if (state == FILE_PLAIN) return system_open(path->absolute, flags, mode);
-  /* Whoever reads has to be able to put in what it reads. */
   bool has_data = !(flags & (O_PATH | O_DIRECTORY));
+  if (state == FILE_PLAIN && (!has_data || !shared_gives_back())) return system_open(path->absolute, flags, mode);
+  /* Whoever reads has to be able to put in what it reads. */
   if (has_data) flags = (flags & ~O_ACCMODE) | O_RDWR;
   int descriptor = system_open(path->absolute, flags, mode);
   if (descriptor < 0 || !has_data) return descriptor;
+  struct lazy_file file = lazy_file_of(&entry, true);
+  if (state == FILE_PLAIN && file.grown == NULL) return descriptor;
   if (descriptor >= DESCRIPTORS_MAX) {
     system_close(descriptor);
     errno = EMFILE;
     return -1;
   }
-  descriptors[descriptor] = (struct descriptor){.kind = DESCRIPTOR_LAZY, .file = lazy_file_of(&entry)};
+  descriptors[descriptor] = (struct descriptor){.kind = DESCRIPTOR_LAZY, .file = file};
   return descriptor;
+}
+
+bool file_giving(const struct path *path, struct lazy_file *file)
+{
+  struct list_entry entry;
+  int found = list_find(&path->key, &entry);
+  if (found < 0) return false;
+  if (found == 0) {
+    entry = (struct list_entry){.key = path->key, .number = NO_NUMBER};
+  } else {
+    uint32_t word = __atomic_load_n(&shared_state(entry.number)->word, __ATOMIC_SEQ_CST);
+    if (word != FILE_LAZY && word != FILE_PLAIN) return false;
+    if (word == FILE_PLAIN) entry.blocks = 0;
+  }
+  *file = lazy_file_of(&entry, false);
+  return file->grown != NULL;
+}
+
+static int fill_file(int descriptor, const struct lazy_file *file)
+{
+  off_t length = (off_t)syscall(SYS_lseek, descriptor, 0L, SEEK_END);
+  return length < 0 ? -1 : blocks_ensure(descriptor, file, 0, (size_t)length);
 }
 
 int file_fill(const struct path *path)
@@ -119,11 +162,13 @@ int file_fill(const struct path *path)
   struct list_entry entry;
   int state = find_made(path, &entry);
   if (state < 0) return -1;
-  if (state == FILE_PLAIN) return 0;
+  if (state == FILE_PLAIN && !shared_gives_back()) return 0;
   int descriptor = system_open(path->absolute, O_RDWR | O_CLOEXEC, 0);
-  if (descriptor < 0) return -1;
-  struct lazy_file file = lazy_file_of(&entry);
-  int result = blocks_ensure(descriptor, &file, 0, (size_t)entry.blocks * BLOCK_BYTES);
+  if (descriptor < 0) return state == FILE_PLAIN && errno == ENOENT ? 0 : -1;
+  struct lazy_file file = lazy_file_of(&entry, true);
+  /* Whoever reads it past us does so at any time from now on. */
+  blocks_keep(&file);
+  int result = state == FILE_PLAIN && file.grown == NULL ? 0 : fill_file(descriptor, &file);
   int problem = errno;
   system_close(descriptor);
   errno = problem;
@@ -141,6 +186,7 @@ int file_is_pending(const struct path *path)
 
 struct removal {
   const char *path;
+  /* NULL: it is in no list. */
   struct file_state *state;
 };
 
@@ -148,7 +194,33 @@ static int remove_file(void *argument)
 {
   const struct removal *removal = argument;
   if (system_unlink(removal->path) < 0) return -1;
-  set_state(removal->state, FILE_PLAIN);
+  if (removal->state != NULL) set_state(removal->state, FILE_PLAIN);
+  return 0;
+}
+
+/* Of what is in the file system. `state`: of the list, where it is lazy there. */
+static int unlink_made(const struct path *path, const struct list_entry *entry, struct file_state *state)
+{
+  struct removal removal = {path->absolute, state};
+  struct lazy_file file = lazy_file_of(entry, false);
+  if (state == NULL && file.grown == NULL) return system_unlink(path->absolute);
+  int result = blocks_cut(&file, -1, 0, remove_file, &removal);
+  int problem = errno;
+  if (result == 0 && file.grown != NULL) grown_free(file.grown);
+  errno = problem;
+  return result;
+}
+
+/* What is in storage only begins as gone. */
+static int unlink_pending(const struct path *path, struct file_state *state, bool is_left_over)
+{
+  if (is_left_over && system_unlink(path->absolute) < 0 && errno != ENOENT) {
+    int problem = errno;
+    set_state(state, FILE_PENDING);
+    errno = problem;
+    return -1;
+  }
+  set_state(state, FILE_PLAIN);
   return 0;
 }
 
@@ -158,25 +230,19 @@ int file_unlink(const struct path *path)
   bool is_left_over = false;
   int found = list_find(&path->key, &entry);
   if (found < 0) return -1;
-  if (found == 0) return system_unlink(path->absolute);
+  if (found == 0) {
+    entry = (struct list_entry){.key = path->key, .number = NO_NUMBER};
+    return unlink_made(path, &entry, NULL);
+  }
   struct file_state *state = shared_state(entry.number);
   switch (settle(state, &is_left_over)) {
     case FILE_PENDING:
-      if (is_left_over && system_unlink(path->absolute) < 0 && errno != ENOENT) {
-        int problem = errno;
-        set_state(state, FILE_PENDING);
-        errno = problem;
-        return -1;
-      }
-      set_state(state, FILE_PLAIN);
-      return 0;
-    case FILE_LAZY: {
-      struct lazy_file file = lazy_file_of(&entry);
-      struct removal removal = {path->absolute, state};
-      return blocks_cut(&file, -1, 0, remove_file, &removal);
-    }
+      return unlink_pending(path, state, is_left_over);
+    case FILE_LAZY:
+      return unlink_made(path, &entry, state);
     case FILE_PLAIN:
-      return system_unlink(path->absolute);
+      entry.blocks = 0;
+      return unlink_made(path, &entry, NULL);
     default:
       return -1;
   }
@@ -193,26 +259,15 @@ static int cut_file(void *argument)
   return system_ftruncate(cutting->descriptor, cutting->length);
 }
 
-/* Of what is the file system's. */
-static int truncate_plain(const char *path, off_t length)
-{
-  int descriptor = system_open(path, O_WRONLY | O_CLOEXEC, 0);
-  if (descriptor < 0) return -1;
-  int result = system_ftruncate(descriptor, length);
-  int problem = errno;
-  system_close(descriptor);
-  errno = problem;
-  return result;
-}
-
 int file_truncate(const struct path *path, off_t length)
 {
   struct list_entry entry;
   bool is_left_over = false;
   int found = list_find(&path->key, &entry);
   if (found < 0) return -1;
-  if (found == 0) return truncate_plain(path->absolute, length);
-  int state = settle(shared_state(entry.number), &is_left_over);
+  int state = FILE_PLAIN;
+  if (found == 0) entry = (struct list_entry){.key = path->key, .number = NO_NUMBER};
+  else state = settle(shared_state(entry.number), &is_left_over);
   if (state == FILE_PENDING) {
     /* Nothing of it is left in storage: it begins as any other file. */
     if (length == 0) entry.blocks = 0;
@@ -220,12 +275,13 @@ int file_truncate(const struct path *path, off_t length)
     if (state == FILE_PLAIN && length == 0) return 0;
   }
   if (state < 0) return -1;
-  if (state == FILE_PLAIN) return truncate_plain(path->absolute, length);
+  if (state == FILE_PLAIN) entry.blocks = 0;
   int descriptor = system_open(path->absolute, O_RDWR | O_CLOEXEC, 0);
   if (descriptor < 0) return -1;
-  struct lazy_file file = lazy_file_of(&entry);
+  struct lazy_file file = lazy_file_of(&entry, false);
   struct cutting cutting = {descriptor, length};
-  int result = blocks_cut(&file, descriptor, length, cut_file, &cutting);
+  bool is_plain = state == FILE_PLAIN && file.grown == NULL;
+  int result = is_plain ? cut_file(&cutting) : blocks_cut(&file, descriptor, length, cut_file, &cutting);
   int problem = errno;
   system_close(descriptor);
   errno = problem;

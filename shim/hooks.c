@@ -124,9 +124,9 @@ HOOK int dup3(int descriptor, int wanted, int flags)
 HOOK ssize_t pread(int descriptor, void *target, size_t length, off_t offset)
 {
   struct descriptor *found = descriptor_of(descriptor);
-  if (found != NULL && found->kind == DESCRIPTOR_LAZY && blocks_ensure(descriptor, &found->file, offset, length) < 0)
-    return -1;
-  return system_pread(descriptor, target, length, offset);
+  if (found == NULL || found->kind != DESCRIPTOR_LAZY) return system_pread(descriptor, target, length, offset);
+  struct iovec vector = {.iov_base = target, .iov_len = length};
+  return blocks_read(descriptor, &found->file, &vector, 1, offset);
 }
 ALSO("pread") ssize_t pread64(int descriptor, void *target, size_t length, off_t offset);
 
@@ -137,36 +137,30 @@ HOOK ssize_t __pread_chk(int descriptor, void *target, size_t length, off_t offs
 }
 ALSO("__pread_chk") ssize_t __pread64_chk(int descriptor, void *target, size_t length, off_t offset, size_t size);
 
-static size_t length_of(const struct iovec *vector, int count)
-{
-  size_t length = 0;
-  for (int index = 0; index < count; index++) length += vector[index].iov_len;
-  return length;
-}
-
 HOOK ssize_t preadv(int descriptor, const struct iovec *vector, int count, off_t offset)
 {
   struct descriptor *found = descriptor_of(descriptor);
-  if (found != NULL && found->kind == DESCRIPTOR_LAZY &&
-      blocks_ensure(descriptor, &found->file, offset, length_of(vector, count)) < 0)
-    return -1;
-  return system_preadv(descriptor, vector, count, offset);
+  if (found == NULL || found->kind != DESCRIPTOR_LAZY) return system_preadv(descriptor, vector, count, offset);
+  return blocks_read(descriptor, &found->file, vector, count, offset);
 }
 ALSO("preadv") ssize_t preadv64(int descriptor, const struct iovec *vector, int count, off_t offset);
 
-/* Where read and write are. */
-static off_t position_of(int descriptor)
+/* From where the descriptor is, and on. */
+static ssize_t read_here(int descriptor, const struct lazy_file *file, const struct iovec *vector, int count)
 {
-  return (off_t)syscall(SYS_lseek, descriptor, 0L, SEEK_CUR);
+  off_t offset = (off_t)syscall(SYS_lseek, descriptor, 0L, SEEK_CUR);
+  if (offset < 0) return -1;
+  ssize_t length = blocks_read(descriptor, file, vector, count, offset);
+  if (length > 0) syscall(SYS_lseek, descriptor, offset + length, SEEK_SET);
+  return length;
 }
 
 HOOK ssize_t read(int descriptor, void *target, size_t length)
 {
   struct descriptor *found = descriptor_of(descriptor);
-  if (found != NULL && found->kind == DESCRIPTOR_LAZY &&
-      blocks_ensure(descriptor, &found->file, position_of(descriptor), length) < 0)
-    return -1;
-  return system_read(descriptor, target, length);
+  if (found == NULL || found->kind != DESCRIPTOR_LAZY) return system_read(descriptor, target, length);
+  struct iovec vector = {.iov_base = target, .iov_len = length};
+  return read_here(descriptor, &found->file, &vector, 1);
 }
 
 HOOK ssize_t __read_chk(int descriptor, void *target, size_t length, size_t size)
@@ -178,25 +172,38 @@ HOOK ssize_t __read_chk(int descriptor, void *target, size_t length, size_t size
 HOOK ssize_t readv(int descriptor, const struct iovec *vector, int count)
 {
   struct descriptor *found = descriptor_of(descriptor);
-  if (found != NULL && found->kind == DESCRIPTOR_LAZY &&
-      blocks_ensure(descriptor, &found->file, position_of(descriptor), length_of(vector, count)) < 0)
-    return -1;
-  return syscall(SYS_readv, descriptor, vector, (long)count);
+  if (found == NULL || found->kind != DESCRIPTOR_LAZY) return syscall(SYS_readv, descriptor, vector, (long)count);
+  return read_here(descriptor, &found->file, vector, count);
 }
 
 /* Writing. */
 
+static size_t length_of(const struct iovec *vector, int count)
+{
+  size_t length = 0;
+  for (int index = 0; index < count; index++) length += vector[index].iov_len;
+  return length;
+}
+
+/* What was written takes room. */
+static ssize_t counted(ssize_t written)
+{
+  if (written > 0) shared_count((uint64_t)written);
+  return written;
+}
+
 static ssize_t write_any(int descriptor, struct descriptor *found, const struct iovec *vector, int count, off_t offset)
 {
-  if (found != NULL && found->kind == DESCRIPTOR_LAZY) return blocks_write(descriptor, &found->file, vector, count, offset);
-  if (found != NULL) life_hold_wal();
-  return system_pwritev(descriptor, vector, count, offset);
+  if (found != NULL && found->kind == DESCRIPTOR_LAZY)
+    return counted(blocks_write(descriptor, &found->file, vector, count, offset));
+  if (found != NULL) life_hold_wal(length_of(vector, count));
+  return counted(system_pwritev(descriptor, vector, count, offset));
 }
 
 HOOK ssize_t pwrite(int descriptor, const void *source, size_t length, off_t offset)
 {
   struct descriptor *found = descriptor_of(descriptor);
-  if (found == NULL) return system_pwrite(descriptor, source, length, offset);
+  if (found == NULL) return counted(system_pwrite(descriptor, source, length, offset));
   struct iovec vector = {.iov_base = (void *)source, .iov_len = length};
   return write_any(descriptor, found, &vector, 1, offset);
 }
@@ -215,11 +222,13 @@ static ssize_t write_here(int descriptor, const struct iovec *vector, int count)
     int flags = fcntl(descriptor, F_GETFL);
     off_t offset = (off_t)syscall(SYS_lseek, descriptor, 0L, flags & O_APPEND ? SEEK_END : SEEK_CUR);
     if (offset < 0) return -1;
-    ssize_t written = blocks_write(descriptor, &found->file, vector, count, offset);
+    /* copydir.c copies files so, and their pages have LSNs from before the record that makes the copy. */
+    blocks_keep(&found->file);
+    ssize_t written = counted(blocks_write(descriptor, &found->file, vector, count, offset));
     if (written > 0) syscall(SYS_lseek, descriptor, offset + written, SEEK_SET);
     return written;
   }
-  if (found != NULL) life_hold_wal();
+  if (found != NULL) life_hold_wal(length_of(vector, count));
   return syscall(SYS_writev, descriptor, vector, (long)count);
 }
 
@@ -291,6 +300,7 @@ static bool is_bound(int directory, const char *text)
   struct list_entry entry;
   path_resolve(directory, text, &path);
   if (path.kind != PATH_FILE) return false;
+  if (grown_find(&path.key) != NULL) return true;
   int found = list_find(&path.key, &entry);
   if (found <= 0) return found < 0;
   return __atomic_load_n(&shared_state(entry.number)->word, __ATOMIC_SEQ_CST) != FILE_PLAIN;

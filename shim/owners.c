@@ -82,6 +82,7 @@ void owner_forget(void)
   own_pid = 0;
 }
 
+/* WORD_HELD says nothing of who it is. */
 bool owner_is_dead(uint32_t word)
 {
   uint32_t pid = word & (OWNERS_MAX - 1);

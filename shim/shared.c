@@ -42,7 +42,9 @@ int shared_map(const char **problem)
   /* A core need not hold it. */
   madvise(found, SHARED_BYTES_MAX, MADV_DONTDUMP);
   struct shared_header *header = found;
-  if ((uint64_t)status.st_size < PRESENCE_OFFSET || header->magic != SHARED_MAGIC || header->version != FORMAT_VERSION ||
+  uint64_t least = PRESENCE_OFFSET;
+  if ((uint64_t)status.st_size >= least && header->gives_back) least = SHARED_BYTES_MAX;
+  if ((uint64_t)status.st_size < least || header->magic != SHARED_MAGIC || header->version != FORMAT_VERSION ||
       header->block_bytes != BLOCK_BYTES) {
     munmap(found, SHARED_BYTES_MAX);
     *problem = "the shared file is of another version, or none";
@@ -74,11 +76,42 @@ uint32_t *shared_words(const struct list_entry *entry)
   return (uint32_t *)(shared + PRESENCE_OFFSET + entry->presence_page * PRESENCE_PAGE_BYTES);
 }
 
+struct grown_table *shared_grown_table(void)
+{
+  return (struct grown_table *)(shared + GROWN_OFFSET);
+}
+
+struct grown *shared_grown(uint32_t index)
+{
+  return (struct grown *)(shared + GROWN_ENTRIES_OFFSET) + index;
+}
+
+uint32_t *shared_grown_words(uint32_t index)
+{
+  return (uint32_t *)(shared + GROWN_WORDS_OFFSET) + (uint64_t)index * SEGMENT_BLOCKS;
+}
+
+bool shared_gives_back(void)
+{
+  return shared != NULL && shared_header()->gives_back != 0;
+}
+
+void shared_count(uint64_t bytes)
+{
+  if (!shared_gives_back()) return;
+  struct shared_header *header = shared_header();
+  uint64_t before = __atomic_fetch_add(&header->added_bytes, bytes, __ATOMIC_SEQ_CST);
+  uint64_t wake_at = __atomic_load_n(&header->wake_at_bytes, __ATOMIC_SEQ_CST);
+  if (before >= wake_at || before + bytes < wake_at) return;
+  __atomic_fetch_add(&header->wake_event, 1, __ATOMIC_SEQ_CST);
+  system_wake(&header->wake_event);
+}
+
 /* Whether all of an entry is within the shared file: memory behind its end would end the process. */
 static bool is_backed(const struct list_entry *entry)
 {
   uint64_t end = PRESENCE_OFFSET + entry->presence_page * PRESENCE_PAGE_BYTES + entry->blocks * 4ull;
-  if (entry->number >= FILES_MAX || end > SHARED_BYTES_MAX) return false;
+  if (entry->number >= FILES_MAX || end > GROWN_OFFSET) return false;
   if (end <= shared_bytes) return true;
   int descriptor;
   struct stat status;

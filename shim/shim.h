@@ -57,6 +57,13 @@ struct shared_header *shared_header(void);
 struct file_state *shared_state(uint32_t number);
 uint32_t *shared_words(const struct list_entry *entry);
 uint64_t *shared_owner(uint32_t pid);
+struct grown_table *shared_grown_table(void);
+struct grown *shared_grown(uint32_t index);
+uint32_t *shared_grown_words(uint32_t index);
+/* Whether blocks may be given back. */
+bool shared_gives_back(void);
+/* Tells the evictor of what takes room. */
+void shared_count(uint64_t bytes);
 /* Maps the list if it is whole. */
 void list_try_map(void);
 /* 1 found, 0 not in the list, -1 with errno. Waits for the list to come as far as the key. */
@@ -102,24 +109,62 @@ int agent_find(const struct file_key *key, struct list_entry *found);
 int agent_wait_for_list(void);
 int agent_read(uint32_t number, uint32_t block, uint32_t count, void *target);
 void agent_prefetch(uint32_t number, uint32_t block, uint32_t count);
+/* Of blocks that were given back, by the file's key. `ahead`: how many behind them may be wanted next. */
+int agent_read_again(const struct file_key *key, uint32_t block, uint32_t count, uint32_t ahead, void *target);
+void agent_prefetch_again(const struct file_key *key, uint32_t block, uint32_t count);
+int agent_give(uint32_t used_kib, uint32_t given_kib, uint32_t flags, struct permission *permission);
 bool agent_is_alive(void);
 void agent_forget(void);
 
-/* blocks.c: the blocks of one file. */
+/* grown.c: words of what had none at the start. */
+/* NULL: there is none, and nothing of such a file is given back. */
+struct grown *grown_find(const struct file_key *key);
+/* As grown_find, but makes it. NULL where that cannot be: then nobody makes it any more. */
+struct grown *grown_make(const struct file_key *key);
+uint32_t *grown_words(const struct grown *grown);
+/* The file is gone. */
+void grown_free(struct grown *grown);
+
+/* blocks.c, writes.c, cuts.c: the blocks of one file. */
 struct lazy_file {
   struct file_state *state;
+  /* Of blocks below `blocks`. */
   uint32_t *words;
+  /* NULL where blocks are never given back; else its words are those of blocks from `blocks` on. */
+  struct grown *grown;
+  uint32_t *grown_words;
+  struct file_key key;
   uint32_t number;
-  /* As of the start; what is behind them is the file system's. */
+  /* As of the start. */
   uint32_t blocks;
   bool is_slru;
 };
 /* Brings what is absent of the bytes. `descriptor` can write. */
 int blocks_ensure(int descriptor, const struct lazy_file *file, off_t offset, size_t length);
+ssize_t blocks_read(int descriptor, const struct lazy_file *file, const struct iovec *vector, int count, off_t offset);
 ssize_t blocks_write(int descriptor, const struct lazy_file *file, const struct iovec *vector, int count, off_t offset);
 /* Runs an operation after which nothing of the file from `length` on is in storage any more. */
 int blocks_cut(const struct lazy_file *file, int descriptor, off_t length, int (*operation)(void *), void *argument);
 void blocks_prefetch(const struct lazy_file *file, off_t offset, off_t length);
+/* From now on nothing of it is given back. */
+void blocks_keep(const struct lazy_file *file);
+
+/* give.c: blocks that go back. */
+struct giving {
+  /* Pages with LSNs from FLOOR up to here may go. */
+  uint64_t lsn;
+  /* Blocks that are wanted back, and that are. */
+  uint64_t wanted;
+  uint64_t given;
+  /* Blocks that could have gone but for their LSN. */
+  uint64_t behind;
+};
+/* Goes over blocks from `first` on, as long as more is wanted. Gives the block behind the last that it has looked at. */
+uint32_t give_file(int descriptor, const struct path *path, const struct lazy_file *file, uint32_t first,
+                   struct giving *giving);
+
+/* evictor.c: the process that gives back, and nothing else. */
+void evictor_run(void) __attribute__((noreturn));
 
 /* files.c: files of the list, by path and by descriptor. */
 enum descriptor_kind { DESCRIPTOR_OTHER, DESCRIPTOR_LAZY, DESCRIPTOR_WAL };
@@ -136,6 +181,8 @@ static inline struct descriptor *descriptor_of(int descriptor)
   return found->kind == DESCRIPTOR_OTHER ? NULL : found;
 }
 int file_open(const struct path *path, int flags, mode_t mode);
+/* As of an open file that is not pending. False: nothing of it is given back. */
+bool file_giving(const struct path *path, struct lazy_file *file);
 /* Makes it in the file system if it is in the list and not there yet. 0, or -1 with errno. */
 int file_make(const struct path *path);
 /* Brings all of it. */
@@ -146,6 +193,7 @@ int file_unlink(const struct path *path);
 int file_truncate(const struct path *path, off_t length);
 
 /* life.c */
-void life_hold_wal(void);
+/* Before so many bytes of WAL are written. */
+void life_hold_wal(size_t length);
 
 #endif

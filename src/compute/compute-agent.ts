@@ -71,4 +71,6 @@ export async function runComputeAgent(
   }
 }
 
-const isPassing = (error: Error): boolean => error instanceof VarveError && error.kind === 'unavailable';
+/** Whoever took the port in between may go again, too. */
+const isPassing = (error: Error): boolean =>
+  error instanceof VarveError && (error.kind === 'unavailable' || error.code === 'PORT_IN_USE');

@@ -14,7 +14,11 @@ export class ComputeDirectory {
   readonly socketPath: string;
   /** For what pages on demand need. */
   readonly lazyPath: string;
+  /** For free space maps that are on their way into the data directory. */
+  readonly mapsPath: string;
   readonly outputPath: string;
+  /** Sessions that the agent itself has had with its server. */
+  agentSessions = 0;
   readonly #doors: Pick<ComputeDoors, 'files' | 'servers' | 'logger'>;
 
   constructor(path: string, doors: Pick<ComputeDoors, 'files' | 'servers' | 'logger'>) {
@@ -22,6 +26,7 @@ export class ComputeDirectory {
     this.dataPath = `${path}/data`;
     this.socketPath = `${path}/socket`;
     this.lazyPath = `${path}/lazy`;
+    this.mapsPath = `${path}/maps`;
     this.outputPath = `${path}/postgres.log`;
     this.#doors = doors;
   }
@@ -60,7 +65,9 @@ export class ComputeDirectory {
     await files.removeDirectory(this.dataPath);
     await files.removeDirectory(this.socketPath);
     await files.removeDirectory(this.lazyPath);
-    for (const name of [SERVER_FILE, 'postgres.log']) await removeIfThere(files, `${this.path}/${name}`);
+    await files.removeDirectory(this.mapsPath);
+    for (const name of [SERVER_FILE, 'postgres.log', 'postgres.log.1'])
+      await removeIfThere(files, `${this.path}/${name}`);
   }
 }
 

@@ -4,18 +4,23 @@ import { pause } from '../io/retry-delay.ts';
 import type { ServerProgram } from '../io/servers.ts';
 import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import type { Proposer } from '../proposer/proposer.ts';
+import type { AuxiliaryKeeper } from './auxiliary-keeper.ts';
 import type { ComputeDirectory } from './compute-directory.ts';
 import { connectToServer } from './connect-to-server.ts';
 import type { FillProgress } from './fill-pages.ts';
+import type { DiskBudget } from './lazy/disk-budget.ts';
 import type { LazyDirectory } from './lazy/lazy-directory.ts';
 import type { LsnLease } from './lsn-lease.ts';
 import type { ComputeDoors, ComputeOptions } from './options.ts';
 import { tailOf } from './postgres-process.ts';
+import type { RecoveryWatch } from './recovery-watch.ts';
 import { ServerStart, type StartedServer } from './server-start.ts';
 import type { StepTime } from './step-times.ts';
 
 /** From the end of a server on, for what is on its way from it. */
 const LAST_WAL_WAIT_MS = 2000;
+/** A server whose disk is full has so long to end in order. */
+const FULL_STOP_MS = 60_000;
 
 /** Why a compute has ended that nobody had stopped. */
 export type ComputeEnd =
@@ -38,6 +43,9 @@ export class Compute {
   readonly #proposer: Proposer | undefined;
   readonly #lease: LsnLease | undefined;
   readonly #lazy: LazyDirectory | undefined;
+  readonly #budget: DiskBudget | undefined;
+  readonly #watch: RecoveryWatch | undefined;
+  readonly #keeper: AuxiliaryKeeper | undefined;
   readonly #all: AsyncDisposable;
   readonly #program: ServerProgram;
   readonly #life = new AbortController();
@@ -46,7 +54,7 @@ export class Compute {
   private constructor(
     options: ComputeOptions,
     doors: ComputeDoors,
-    { directory, program, lsn, proposer, lease, lazy, all, steps }: StartedServer,
+    { directory, program, lsn, proposer, lease, lazy, budget, keeper, watch, all, steps }: StartedServer,
   ) {
     this.#doors = doors;
     this.#options = options;
@@ -56,6 +64,9 @@ export class Compute {
     this.steps = steps;
     this.#lease = lease;
     this.#lazy = lazy;
+    this.#budget = budget;
+    this.#keeper = keeper;
+    this.#watch = watch;
     this.#all = all;
     this.startLsn = lsn;
     this.ended = this.#untilEnded();
@@ -91,6 +102,11 @@ export class Compute {
     return this.#program.identity.pid;
   }
 
+  /** How many of the server's sessions were the agent's own. */
+  get agentSessions(): number {
+    return this.#directory.agentSessions;
+  }
+
   /** A connection of the superuser's, for the agent's own work. The caller closes it. @throws as connect */
   connect(database: string, signal: AbortSignal): Promise<ClientConnection> {
     return connectToServer(this.#directory, this.#options, this.#doors, database, signal);
@@ -123,18 +139,41 @@ export class Compute {
     this.#life.signal.addEventListener('abort', () => killed.resolve('it was killed'));
     const failed = [
       this.#lease?.lost,
+      this.#watch?.failed,
       this.#proposer?.ended.then(orClosed),
       this.#lazy?.ended.then(orClosed),
+      this.#budget?.failed,
     ].filter((each) => each !== undefined);
     // A server that is shut down ends when its last WAL is committed.
-    const how = await Promise.race([this.#program.ended, killed.promise, ...failed]);
+    const ends = [this.#program.ended, killed.promise, ...failed];
+    let full: VarveError | undefined;
+    void this.#budget?.full.then((error) => {
+      if (this.#isStopping) return;
+      full = error;
+      void this.#stopFull();
+    });
+    const how = await Promise.race(ends);
     try {
-      return await this.#end(how);
+      const end = await this.#end(how);
+      return full !== undefined && !(how instanceof Error) ? { kind: 'failed', error: full } : end;
     } catch (error) {
       return { kind: 'failed', error: error as Error };
     } finally {
       await this.#all[Symbol.asyncDispose]();
     }
+  }
+
+  /** In order, so that nothing is lost that can be written. What was asked for in between waits no longer. */
+  async #stopFull(): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#budget?.release();
+    this.#program.signal('SIGINT');
+    const waited = new AbortController();
+    const isEnded = this.#program.ended.then(() => true);
+    const late = pause(this.#doors.clock, FULL_STOP_MS, waited.signal).then(() => false);
+    if (!(await Promise.race([isEnded, late]))) this.kill();
+    waited.abort();
   }
 
   async #end(how: string | Error): Promise<ComputeEnd> {
@@ -175,6 +214,7 @@ export class Compute {
     waited.abort();
     if (!isComplete) logger.warn('The server has ended without having sent all of its WAL');
     await proposer.finish(this.#life.signal);
+    await this.#keeper?.saveLast(proposer.commitLsn, isComplete, this.#life.signal);
   }
 }
 

@@ -2,21 +2,21 @@ import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import { connect } from '../libpq/client/connect.ts';
 import type { ComputeDirectory } from './compute-directory.ts';
 import type { ComputeDoors, ComputeOptions } from './options.ts';
-import { SUPERUSER } from './server-settings.ts';
+import { SUPERUSER } from './setting-rules.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** A connection of the agent's to its own server, as the superuser. @throws as connect */
-export function connectToServer(
-  { socketPath }: ComputeDirectory,
+export async function connectToServer(
+  directory: ComputeDirectory,
   { listen }: ComputeOptions,
   { sockets, clock, random }: ComputeDoors,
   database: string,
   signal: AbortSignal,
 ): Promise<ClientConnection> {
-  return connect(
+  const connection = await connect(
     sockets,
-    { path: `${socketPath}/.s.PGSQL.${listen.port}` },
+    { path: `${directory.socketPath}/.s.PGSQL.${listen.port}` },
     {
       user: SUPERUSER,
       database,
@@ -27,4 +27,6 @@ export function connectToServer(
       signal,
     },
   );
+  directory.agentSessions++;
+  return connection;
 }

@@ -42,7 +42,10 @@ export class DataDirectory {
   readonly #made = new Set<string>();
   #preparedTransactions = 0;
   #header: StartSetHeader | undefined;
+  #onReady: () => void = () => undefined;
   #file: UpdatableFile | undefined;
+  /** Nobody waits for one of them before the last. */
+  readonly #closing: Promise<void>[] = [];
 
   constructor(files: Files, path: string) {
     this.#files = files;
@@ -66,8 +69,16 @@ export class DataDirectory {
     return { control, preparedTransactions: this.#preparedTransactions };
   }
 
-  /** @throws CorruptionError for what is no start set; what brings it fails of; the disk's */
-  async layOut(startSet: AsyncIterable<Uint8Array>): Promise<Remainder> {
+  /**
+   * Gives what it leaves out.
+   * @param onReady called when all is there that a server starts from: what is still to come is the list of those files
+   * @throws CorruptionError for what is no start set; what brings it fails of; the disk's
+   */
+  async layOut(
+    startSet: AsyncIterable<Uint8Array>,
+    onReady: () => void = () => undefined,
+  ): Promise<Remainder> {
+    this.#onReady = onReady;
     const decoder = new StartSetDecoder();
     try {
       for await (const chunk of startSet) {
@@ -78,6 +89,11 @@ export class DataDirectory {
       await this.#close();
     }
     return { segments: this.#segments, forks: this.#forks };
+  }
+
+  /** Segments of SLRUs that are zero where they are to be read. Once all is ready. */
+  get segments(): readonly StartSetSlruSegment[] {
+    return this.#segments;
   }
 
   /** Once there is one. */
@@ -103,7 +119,8 @@ export class DataDirectory {
         this.#header = item.header;
         break;
       case 'directories':
-        for (const path of item.paths) await this.#files.makeDirectory(`${this.path}/${path}`);
+        await Promise.all(item.paths.map((path) => this.#files.makeDirectory(`${this.path}/${path}`)));
+        for (const path of item.paths) this.#made.add(path);
         break;
       case 'slru-segment':
         this.#segments.push(item.file);
@@ -118,6 +135,7 @@ export class DataDirectory {
         break;
       case 'ready':
         await this.#close();
+        this.#onReady();
         break;
       case 'forks':
         this.#forks.push(...item.forks);
@@ -128,7 +146,7 @@ export class DataDirectory {
   }
 
   async #begin(path: string, sizeBytes: number): Promise<void> {
-    await this.#close();
+    this.#letGo();
     this.#file = await this.#files.openForUpdate(await this.makeParents(path));
     await this.#file.resize(sizeBytes);
   }
@@ -139,8 +157,28 @@ export class DataDirectory {
     this.#file.writeNow(bytes, 0, bytes.length, offset);
   }
 
-  async #close(): Promise<void> {
-    await this.#file?.close();
+  #letGo(): void {
+    const closing = this.#file?.close();
     this.#file = undefined;
+    if (closing === undefined) return;
+    // What it fails of is told to whoever waits for all of them.
+    closing.catch(() => undefined);
+    this.#closing.push(closing);
   }
+
+  async #close(): Promise<void> {
+    this.#letGo();
+    await Promise.all(this.#closing.splice(0));
+  }
+}
+
+/** The list at the end of a start set, without what comes before. @throws as DataDirectory.layOut */
+export async function readForks(startSet: AsyncIterable<Uint8Array>): Promise<readonly StartSetFork[]> {
+  const decoder = new StartSetDecoder();
+  const forks: StartSetFork[] = [];
+  for await (const chunk of startSet) {
+    for (const item of decoder.push(chunk)) if (item.kind === 'forks') forks.push(...item.forks);
+  }
+  decoder.finish();
+  return forks;
 }

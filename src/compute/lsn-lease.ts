@@ -72,12 +72,19 @@ export class LsnLease {
         if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
         logger.warn('The lease could not be renewed', { lsn: formatLsn(this.#lsn), reason: error.message });
         if (error.kind !== 'unavailable' || clock.wallMs() >= this.#validUntilMs) {
-          this.#resolveLost(error);
+          this.#resolveLost(this.#lostError(error));
           return;
         }
         delayMs = RETRY_MS;
       }
     }
+  }
+
+  /** What is as of one LSN cannot be had any more where that is gone; others begin at another one. */
+  #lostError(error: VarveError): VarveError {
+    if (this.#access.mode.kind === 'read-only') return error;
+    const reason = `the lease could not be renewed in time: ${error.reason}`;
+    return new VarveError('unavailable', 'LEASE_LOST', reason, { lsn: this.#lsn }, error);
   }
 
   #delayMs(): number {

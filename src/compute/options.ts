@@ -8,6 +8,7 @@ import type { Servers } from '../io/servers.ts';
 import type { ServerTrust, SocketAddress, Sockets } from '../io/sockets.ts';
 import type { PasswordSource } from '../libpq/client/authenticate.ts';
 import type { Logger } from '../observe/log.ts';
+import type { DatabaseSpec, RoleSpec, TlsSpec } from './compute-spec.ts';
 
 export interface ComputeDoors {
   readonly files: Files;
@@ -34,6 +35,8 @@ export interface PageserverAccess {
 export type ComputeMode =
   | { readonly kind: 'primary' }
   | { readonly kind: 'read-only'; readonly lsn: Lsn }
+  /** As of a moment, in microseconds since 1970. */
+  | { readonly kind: 'read-only'; readonly timeMicros: bigint }
   | { readonly kind: 'standby' };
 
 /** What a compute is, and where it finds storage. */
@@ -56,12 +59,23 @@ export interface ComputeOptions {
   readonly shim?: string;
   /** Where clients connect to. */
   readonly listen: { readonly host: string; readonly port: number };
+  /** Makes whoever listens there until the server does let go of it: called just before each start of the server. */
+  readonly releasePort?: () => Promise<void>;
   /** Of the timeline's WAL. */
   readonly walSegmentBytes: number;
   /** Settings of the server. Those that durability rests on are refused. */
   readonly settings: Readonly<Record<string, string>>;
   /** Lines of pg_hba.conf, in place of those that let everybody on this machine in, and others with a password. */
   readonly hostBasedAuthentication?: string;
+  /** Roles and databases that a primary's branch is to have: made, or changed, before it is said to be ready. */
+  readonly roles?: readonly RoleSpec[];
+  readonly databases?: readonly DatabaseSpec[];
+  /** What the server proves who it is with. Clients may then speak TLS; that they must, lines of pg_hba.conf say. */
+  readonly tls?: TlsSpec;
+  /** What local files may take. Without it a part of what their file system has free at the start. */
+  readonly diskBudgetBytes?: number;
+  /** How long writing is slow for want of room on the disk before the server is stopped, to begin anew. */
+  readonly diskWaitMs?: number;
   /** How long storage may take to answer before a start is given up. */
   readonly storageWaitMs: number;
 }

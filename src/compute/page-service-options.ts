@@ -1,6 +1,6 @@
 import type { PageServiceOptions } from '../page-client/connect-page-service.ts';
 import type { ComputeOptions } from './options.ts';
-import { PROPOSER_NAME } from './server-settings.ts';
+import { PROPOSER_NAME } from './setting-rules.ts';
 
 const MODES = { primary: 'primary', 'read-only': 'static', standby: 'replica' } as const;
 const CONNECT_TIMEOUT_MS = 10_000;

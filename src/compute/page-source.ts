@@ -11,11 +11,15 @@ import { pageServiceOptions } from './page-service-options.ts';
 
 const RETRY = { minMs: 20, maxMs: 1000 };
 
+export type BlockHistory = 'untouched' | 'given-back';
+
 /** Where the pages of a cluster come from that its start set leaves out. */
 export interface PageSource {
   /**
    * Fills `target` with `count` blocks of a fork from `block` on, zero behind its end, with checksums where the cluster has
    * them.
+   * @param history what the server may have done to them: nothing since the start, unless it has had them and given them
+   *   back
    */
   readPages(
     relation: RelationLocator,
@@ -24,6 +28,7 @@ export interface PageSource {
     count: number,
     target: Uint8Array,
     signal: AbortSignal,
+    history?: BlockHistory,
   ): Promise<void>;
   /** All pages of a segment. */
   readSlruSegment(slru: SlruName, segment: number, signal: AbortSignal): Promise<Uint8Array>;
@@ -48,9 +53,19 @@ export class PageServiceSource implements PageSource, AsyncDisposable {
     this.#doors = doors;
   }
 
+  /** At which pages are read. */
+  get lsn(): Lsn {
+    return this.#lsn;
+  }
+
   /** From now on pages are read at another LSN, at which those that are asked for are the same. */
   moveTo(lsn: Lsn): void {
     this.#lsn = lsn;
+  }
+
+  /** Connects before there is anything to read. What that fails of is the first read's to find out. */
+  connectAhead(): void {
+    this.#connect().catch(() => undefined);
   }
 
   readPages(
@@ -60,8 +75,11 @@ export class PageServiceSource implements PageSource, AsyncDisposable {
     count: number,
     target: Uint8Array,
     signal: AbortSignal,
+    history: BlockHistory = 'untouched',
   ): Promise<void> {
-    const lsns = { requestLsn: this.#lsn, notModifiedSince: this.#startLsn };
+    // A pageserver that has started anew may have less than it had: what the server has changed it must not answer for.
+    const notModifiedSince = history === 'given-back' ? this.#lsn : this.#startLsn;
+    const lsns = { requestLsn: this.#lsn, notModifiedSince };
     return this.#patiently(signal, async (client) => {
       const pages: Promise<Uint8Array>[] = [];
       for (let index = 0; index < count; index++) {

@@ -1,13 +1,15 @@
 import { VarveError } from '../base/errors.ts';
 import { untilCancelled } from '../io/cancelled.ts';
 import type { Clock } from '../io/clock.ts';
-import type { Files } from '../io/files.ts';
+import type { Files, ReadableFile } from '../io/files.ts';
 import { readWholeFile } from '../io/read-whole-file.ts';
 import { pause } from '../io/retry-delay.ts';
 import type { ServerProgram } from '../io/servers.ts';
 import { parsePostmasterFile } from './postmaster-file.ts';
 
-const POLL_MS = 2;
+const POLL_MS = 1;
+/** More than a server's lock file has. */
+const LOCK_FILE_BYTES_MAX = 4096;
 /** Of the end of what the server has printed, for whoever has to find out why it did not start. */
 const OUTPUT_BYTES_MAX = 4000;
 
@@ -33,10 +35,10 @@ export async function untilReady(
   void program.ended.then((reason) => {
     end = reason;
   });
-  const path = `${dataDirectory}/postmaster.pid`;
+  await using lockFile = new LockFile(files, `${dataDirectory}/postmaster.pid`);
   const deadlineMs = clock.monotonicMs() + timeoutMs;
   for (;;) {
-    const found = parsePostmasterFile(await readText(files, path));
+    const found = parsePostmasterFile(await lockFile.read());
     if (found?.pid === program.identity.pid && found.status === 'ready') return;
     if (end !== undefined) {
       const output = await tailOf(files, outputPath);
@@ -48,6 +50,41 @@ export async function untilReady(
       throw new VarveError('unavailable', 'POSTGRES_NOT_READY', reason);
     }
     await untilCancelled(signal, pause(clock, POLL_MS, signal));
+  }
+}
+
+/** A server's lock file, which it makes once and then writes in place: looking at it again and again costs next to nothing. */
+class LockFile implements AsyncDisposable {
+  readonly #files: Files;
+  readonly #path: string;
+  readonly #bytes = new Uint8Array(LOCK_FILE_BYTES_MAX);
+  #file: ReadableFile | undefined;
+
+  constructor(files: Files, path: string) {
+    this.#files = files;
+    this.#path = path;
+  }
+
+  /** Empty where it is not there yet. */
+  async read(): Promise<string> {
+    this.#file ??= await openIfThere(this.#files, this.#path);
+    if (this.#file === undefined) return '';
+    let length = this.#file.readNow(this.#bytes, 0, LOCK_FILE_BYTES_MAX, 0);
+    if (length < 0) length = await this.#file.read(this.#bytes, 0, LOCK_FILE_BYTES_MAX, 0);
+    return new TextDecoder().decode(this.#bytes.subarray(0, length));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file?.close();
+  }
+}
+
+async function openIfThere(files: Files, path: string): Promise<ReadableFile | undefined> {
+  try {
+    return await files.open(path);
+  } catch (error) {
+    if (error instanceof VarveError && error.code === 'FILE_NOT_FOUND') return undefined;
+    throw error;
   }
 }
 

@@ -15,6 +15,7 @@ interface Bed extends AsyncDisposable {
   /** Where storage is, from the start on. */
   progress(commitBytes: number, receivedBytes: number | undefined): void;
   pass(): Promise<void>;
+  moveNow(): Promise<void>;
   failNext(): void;
 }
 
@@ -58,6 +59,7 @@ function makeBed(): Bed {
       clock.advance(MINUTE_MS);
       await clock.yieldToOthers();
     },
+    moveNow: () => position.moveNow(),
     failNext: () => {
       fails = true;
     },
@@ -93,4 +95,14 @@ test('without a lease for it the old one is read on, and it is tried again', asy
   expect(bed.logger.lines.map(({ level }) => level)).toEqual(['warn']);
   await bed.pass();
   expect(bed.events).toEqual([`lease ${STEP}`, `pages ${STEP}`]);
+});
+
+test('it moves at once where that is asked for, by any distance, and never back', async () => {
+  await using bed = makeBed();
+  bed.progress(STEP, 100);
+  await Promise.all([bed.moveNow(), bed.moveNow()]);
+  expect(bed.events).toEqual(['lease 100', 'pages 100']);
+  bed.progress(STEP, 50);
+  await bed.moveNow();
+  expect(bed.events).toEqual(['lease 100', 'pages 100']);
 });

@@ -24,9 +24,10 @@ export interface StorageProgress {
 }
 
 /**
- * The LSN at which a primary's blocks are read that it has not read yet. Such a block is the same at every LSN from the start to
- * the end of what is committed, since whoever changes one has read it before. So the LSN moves up with storage, and the history
- * behind it can be collected however long the server runs.
+ * The LSN at which a primary's blocks are read that are not there. One that it has not read yet is the same at every LSN from the
+ * start to the end of what is committed, since whoever changes one has read it before; one that was given back is the same at
+ * every LSN from where it was given back. So the LSN moves up with storage, and the history behind it can be collected
+ * however long the server runs.
  */
 export class ReadPosition implements AsyncDisposable {
   readonly #moved: MovedByPosition;
@@ -36,6 +37,7 @@ export class ReadPosition implements AsyncDisposable {
   readonly #life = new AbortController();
   readonly #running: Promise<void>;
   #lsn: Lsn;
+  #moving: Promise<void> | undefined;
 
   constructor(lsn: Lsn, moved: MovedByPosition, progress: StorageProgress, clock: Clock, logger: Logger) {
     this.#lsn = lsn;
@@ -53,6 +55,7 @@ export class ReadPosition implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#life.abort();
     await this.#running;
+    await this.#moving;
   }
 
   async #run(): Promise<void> {
@@ -60,19 +63,33 @@ export class ReadPosition implements AsyncDisposable {
     for (;;) {
       await pause(this.#clock, INTERVAL_MS, signal);
       if (signal.aborted) return;
-      await this.#moveIfDue();
+      await this.#moveBy(STEP_BYTES);
     }
   }
 
-  async #moveIfDue(): Promise<void> {
+  /** Moves as far as storage is, however little that is. */
+  moveNow(): Promise<void> {
+    return this.#moveBy(1);
+  }
+
+  /** One at a time: the LSN goes up only. */
+  #moveBy(leastBytes: number): Promise<void> {
+    this.#moving ??= this.#move(leastBytes).finally(() => {
+      this.#moving = undefined;
+    });
+    return this.#moving;
+  }
+
+  async #move(leastBytes: number): Promise<void> {
     const { commitLsn, pageserverProgress } = this.#progress;
     // No read is to wait for what the pageserver has not got.
     const lsn = Math.min(commitLsn, pageserverProgress?.lastReceivedLsn ?? 0) as Lsn;
-    if (lsn < this.#lsn + STEP_BYTES) return;
+    if (lsn < this.#lsn + leastBytes) return;
     try {
       await this.#moved.lease.moveTo(lsn);
     } catch (error) {
       if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+      if (this.#life.signal.aborted) return;
       // The lease that there is goes on, and whether it can be renewed is its own affair.
       this.#logger.warn('Pages are read at an old LSN for longer', { lsn: formatLsn(this.#lsn), error });
       return;

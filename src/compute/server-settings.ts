@@ -1,34 +1,14 @@
 import { BadRequestError } from '../base/errors.ts';
+import type { ServerIdentity } from '../io/sockets.ts';
 import type { LeastSettings } from './data-directory.ts';
 import type { ComputeOptions } from './options.ts';
+import { checkSetting, FIXED_SETTINGS, PROPOSER_NAME, SUPERUSER } from './setting-rules.ts';
 
-/** The name of the proposer among the server's standbys, and of its slot. */
-export const PROPOSER_NAME = 'varve';
-/** Of the cluster that every timeline begins with. */
-export const SUPERUSER = 'postgres';
 /** More than a socket's path may have, with the name of the file, is refused by the operating system (sun_path). */
 export const SOCKET_DIRECTORY_BYTES_MAX = 85;
 
-/**
- * What an acknowledged commit rests on, and what the directory is worth nothing without. On the command line, where ALTER
- * SYSTEM changes nothing.
- */
-const FIXED: Readonly<Record<string, string>> = {
-  // The disk is a cache: what is durable is on safekeepers.
-  fsync: 'off',
-  // Storage has the images that redo needs, and a torn page is never recovered here.
-  full_page_writes: 'off',
-  // A crash of any server process could tear a page, and show commits that no quorum has.
-  restart_after_crash: 'off',
-  synchronous_standby_names: PROPOSER_NAME,
-  // Hint bits would write images of pages.
-  wal_log_hints: 'off',
-  archive_mode: 'off',
-};
-
 /** Those of which a spec may ask for more, with what they are otherwise. */
 const DEFAULTS: Readonly<Record<string, string>> = {
-  wal_level: 'replica',
   max_wal_senders: '10',
   max_replication_slots: '10',
   max_prepared_transactions: '64',
@@ -40,33 +20,38 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   wal_init_zero: 'off',
 };
 
-const OWN = [
-  'port',
-  'listen_addresses',
-  'unix_socket_directories',
-  'hba_file',
-  'ident_file',
-  'data_directory',
-];
+const TLS_FILES = { certificate: 'server.crt', privateKey: 'server.key' } as const;
+const TLS: Readonly<Record<string, string>> = {
+  ssl: 'on',
+  ssl_cert_file: TLS_FILES.certificate,
+  ssl_key_file: TLS_FILES.privateKey,
+};
+
+/** Of a primary: for the proposer, and for its slot. */
+const WAL_SENDERS_MIN = 2;
+const REPLICATION_SLOTS_MIN = 1;
 
 const HOST_BASED_AUTHENTICATION = `host  all  all  127.0.0.1/32  trust
 host  all  all  ::1/128       trust
 host  all  all  all           scram-sha-256
 `;
 
-/** @throws BadRequestError SETTING_FIXED for a setting that is not the spec's to make, BAD_SETTING */
-export function checkSettings({ settings }: Pick<ComputeOptions, 'settings'>): void {
-  for (const name of Object.keys(settings)) {
-    if (!(name in FIXED) && !OWN.includes(name)) continue;
-    const reason = `the setting ${name} is not to be chosen: the compute sets it`;
-    throw new BadRequestError('SETTING_FIXED', reason);
+/** @throws as checkSetting */
+export function checkSettings({ settings, tls }: Pick<ComputeOptions, 'settings' | 'tls'>): void {
+  for (const [name, value] of Object.entries(settings)) {
+    checkSetting(name, value);
+    if (tls !== undefined && Object.hasOwn(TLS, name.toLowerCase())) {
+      throw new BadRequestError(
+        'SETTING_FIXED',
+        `the setting ${name} is given, and the spec’s tls says it, too`,
+      );
+    }
   }
-  settingsText(settings);
 }
 
 /** The server's parameters beside `-D`. */
 export function commandLine(
-  { settings, listen, mode }: Pick<ComputeOptions, 'settings' | 'listen' | 'mode'>,
+  { settings, listen, mode, tls }: Pick<ComputeOptions, 'settings' | 'listen' | 'mode' | 'tls'>,
   socketDirectory: string,
   least: LeastSettings,
 ): string[] {
@@ -74,22 +59,34 @@ export function commandLine(
     port: String(listen.port),
     listen_addresses: listen.host,
     unix_socket_directories: socketDirectory,
+    ...(tls === undefined ? {} : TLS),
   };
-  const chosen = { ...DEFAULTS, ...pick(Object.keys(DEFAULTS), settings) };
+  const wanted = lowerCased(settings);
+  const chosen = { ...DEFAULTS, ...pick(Object.keys(DEFAULTS), wanted) };
   const enough = Object.entries(leastNumbers(least, mode.kind !== 'primary')).map(([name, number]) => [
     name,
-    String(Math.max(number, Number(settings[name] ?? DEFAULTS[name] ?? 0))),
+    atLeast(number, wanted[name] ?? DEFAULTS[name] ?? '0'),
   ]);
-  const all = { ...chosen, ...Object.fromEntries(enough), ...FIXED, ...own };
+  const all = { ...chosen, ...Object.fromEntries(enough), ...FIXED_SETTINGS, ...own };
   return Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 }
+
+/** What is no number the server itself refuses by name. */
+const atLeast = (number: number, text: string): string =>
+  Number.isNaN(Number(text)) ? text : String(Math.max(number, Number(text)));
 
 /** Numbers that the server's settings must not be below (xlogrecovery.c, CheckRequiredParameterValues; twophase.c). */
 function leastNumbers(
   { control, preparedTransactions }: LeastSettings,
   isInRecovery: boolean,
 ): Record<string, number> {
-  if (!isInRecovery) return { max_prepared_transactions: preparedTransactions };
+  if (!isInRecovery) {
+    return {
+      max_prepared_transactions: preparedTransactions,
+      max_wal_senders: WAL_SENDERS_MIN,
+      max_replication_slots: REPLICATION_SLOTS_MIN,
+    };
+  }
   return {
     max_prepared_transactions: Math.max(control.maxPreparedTransactions, preparedTransactions),
     max_connections: control.maxConnections,
@@ -99,11 +96,17 @@ function leastNumbers(
   };
 }
 
+/** What the server's file of settings begins with. */
+const FILE_DEFAULTS: Readonly<Record<string, string>> = {
+  // So that one which is suspended soon has been looked through before.
+  autovacuum_naptime: '15s',
+};
+
 /** postgresql.conf: what ALTER SYSTEM, and who has logged in, may change. */
 export function settingsText(settings: ComputeOptions['settings']): string {
-  const lines = Object.entries(settings)
-    .filter(([name]) => !(name in DEFAULTS))
-    .map(([name, value]) => `${checkedName(name)} = ${quote(value)}\n`);
+  const lines = Object.entries({ ...FILE_DEFAULTS, ...lowerCased(settings) })
+    .filter(([name]) => !Object.hasOwn(DEFAULTS, name))
+    .map(([name, value]) => `${name} = ${quote(value)}\n`);
   return lines.join('');
 }
 
@@ -124,6 +127,9 @@ export async function standbySettings({
     port: membership.members.map(({ pgPort }) => pgPort).join(','),
     user: PROPOSER_NAME,
     application_name: PROPOSER_NAME,
+    // Not always the same one first: it may be one that does not get on.
+    load_balance_hosts: 'random',
+    connect_timeout: '3',
     options: `-c tenant_id=${tenantId} timeline_id=${timelineId}`,
     ...(token === undefined ? {} : { password: token }),
     ...(safekeeperTls === undefined ? {} : { sslmode: 'require' }),
@@ -131,7 +137,13 @@ export async function standbySettings({
   const conninfo = Object.entries(words).map(
     ([name, value]) => `${name}='${value.replaceAll(/[\\']/g, '\\$&')}'`,
   );
-  return { primary_conninfo: conninfo.join(' '), hot_standby_feedback: 'on' };
+  return {
+    primary_conninfo: conninfo.join(' '),
+    hot_standby_feedback: 'on',
+    // A safekeeper says something each second.
+    wal_receiver_timeout: '10s',
+    wal_retrieve_retry_interval: '1s',
+  };
 }
 
 /** pg_hba.conf. The agent itself comes over a socket in a directory that nobody else can enter. */
@@ -143,13 +155,14 @@ function pick(names: readonly string[], settings: ComputeOptions['settings']): R
   return Object.fromEntries(Object.entries(settings).filter(([name]) => names.includes(name)));
 }
 
-function checkedName(name: string): string {
-  if (/^[A-Za-z_][A-Za-z0-9_.]*$/.test(name)) return name;
-  throw new BadRequestError('BAD_SETTING', `“${name}” is no name of a setting`);
-}
+const lowerCased = (settings: ComputeOptions['settings']): Record<string, string> =>
+  Object.fromEntries(Object.entries(settings).map(([name, value]) => [name.toLowerCase(), value]));
 
 /** postgresql.conf's quoting: a quote is doubled, a backslash escapes (guc-file.l). */
-function quote(value: string): string {
-  if (/[\r\n\0]/.test(value)) throw new BadRequestError('BAD_SETTING', 'a setting has a line break in it');
-  return `'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
-}
+const quote = (value: string): string => `'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+
+/** What a server proves who it is with, by the names of its files in the data directory. */
+export const tlsTexts = ({ certificate, privateKey }: ServerIdentity): Record<string, string> => ({
+  [TLS_FILES.certificate]: certificate,
+  [TLS_FILES.privateKey]: privateKey,
+});

@@ -146,6 +146,27 @@ const acceptorMessages: [AcceptorMessage, string][] = [
       `${Buffer.from('corruption_detected\0').toString('hex')}00000001` +
       '01',
   ],
+  [
+    {
+      kind: 'append-response',
+      generation: 7,
+      term: 5,
+      flushLsn: toLsn(0x40),
+      commitLsn: toLsn(0x20),
+      hotStandbyFeedback: { time: 0n, xmin: 0n, catalogXmin: 0n },
+      pageserverFeedback: undefined,
+      standbyApplyLsn: toLsn(0x18),
+    },
+    '61' +
+      '00000007' +
+      '0000000000000005' +
+      '0000000000000040' +
+      '0000000000000020' +
+      '0000000000000000'.repeat(3) +
+      '01' +
+      `${Buffer.from('standby_applylsn\0').toString('hex')}00000008` +
+      '0000000000000018',
+  ],
 ];
 
 describe('messages between proposer and acceptor', () => {

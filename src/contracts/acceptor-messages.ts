@@ -7,11 +7,7 @@ import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '
 import type { Lsn } from '../base/lsn.ts';
 import type { MembershipConfiguration } from './membership.ts';
 import { readMembership, writeMembership } from './membership-codec.ts';
-import {
-  type PageserverFeedback,
-  readPageserverFeedback,
-  writePageserverFeedback,
-} from './pageserver-feedback.ts';
+import { type PageserverFeedback, readFeedbackEntries, writeFeedbackEntries } from './pageserver-feedback.ts';
 import { checkTermHistory, type TermHistory, type TermStart } from './term-history.ts';
 
 /** Most WAL in one append: 16 pages of 8 KiB. */
@@ -101,7 +97,15 @@ export interface AppendResponse {
   readonly commitLsn: Lsn;
   readonly hotStandbyFeedback: HotStandbyFeedback;
   readonly pageserverFeedback: PageserverFeedback | undefined;
+  /**
+   * What all standbys that follow this acceptor have applied; not there where there is none. Told only to who has asked for
+   * it when it connected: others would take it for a pageserver's feedback.
+   */
+  readonly standbyApplyLsn?: Lsn | undefined;
 }
+
+/** What a proposer writes among its startup options to be told `standbyApplyLsn`. Who does not know it passes over it. */
+export const STANDBY_APPLY_OPTION = 'standby_apply';
 
 export type AcceptorMessage = AcceptorGreeting | VoteResponse | AppendResponse;
 
@@ -245,8 +249,9 @@ export function encodeAcceptorMessage(message: AcceptorMessage): Uint8Array {
       const { time, xmin, catalogXmin } = message.hotStandbyFeedback;
       const writer = new BigEndianWriter().u8(TAG_APPEND).u32(message.generation).u64(message.term);
       writer.u64(message.flushLsn).u64(message.commitLsn).i64(time).bigU64(xmin).bigU64(catalogXmin);
-      if (message.pageserverFeedback !== undefined)
-        writePageserverFeedback(writer, message.pageserverFeedback);
+      const { pageserverFeedback: pageserver, standbyApplyLsn } = message;
+      if (pageserver !== undefined || standbyApplyLsn !== undefined)
+        writeFeedbackEntries(writer, { pageserver, standbyApplyLsn });
       return writer.take();
     }
   }
@@ -281,16 +286,26 @@ function readAcceptorMessage(reader: BigEndianReader): AcceptorMessage {
         termHistory: readTermHistory(reader),
       };
     case TAG_APPEND:
-      return {
-        kind: 'append-response',
-        generation: reader.u32(),
-        term: reader.u64(),
-        flushLsn: reader.lsn(),
-        commitLsn: reader.lsn(),
-        hotStandbyFeedback: { time: reader.i64(), xmin: reader.bigU64(), catalogXmin: reader.bigU64() },
-        pageserverFeedback: reader.remaining === 0 ? undefined : readPageserverFeedback(reader),
-      };
+      return readAppendResponse(reader);
     default:
       return reader.fail(`there is no message ${tag}`);
   }
+}
+
+function readAppendResponse(reader: BigEndianReader): AppendResponse {
+  const positions = {
+    kind: 'append-response',
+    generation: reader.u32(),
+    term: reader.u64(),
+    flushLsn: reader.lsn(),
+    commitLsn: reader.lsn(),
+    hotStandbyFeedback: { time: reader.i64(), xmin: reader.bigU64(), catalogXmin: reader.bigU64() },
+  } as const;
+  if (reader.remaining === 0) return { ...positions, pageserverFeedback: undefined };
+  const { pageserver, standbyApplyLsn } = readFeedbackEntries(reader);
+  return {
+    ...positions,
+    pageserverFeedback: pageserver,
+    ...(standbyApplyLsn === undefined ? {} : { standbyApplyLsn }),
+  };
 }

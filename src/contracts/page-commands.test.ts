@@ -33,7 +33,16 @@ test.each<[string, PageServiceCommand]>([
   [`startset ${ids}`, { kind: 'StartSet', ...target, form: 'primary' }],
   [`startset ${ids} latest --read-only`, { kind: 'StartSet', ...target, form: 'read-only' }],
   [`STARTSET ${ids} 0/10 --standby`, { kind: 'StartSet', ...target, lsn: toLsn(16), form: 'standby' }],
+  [`freespacemaps ${ids}`, { kind: 'FreeSpaceMaps', ...target }],
+  [`freespacemaps ${ids} 0/10`, { kind: 'FreeSpaceMaps', ...target, lsn: toLsn(16) }],
+  [`putauxiliary ${ids} 0/10`, { kind: 'PutAuxiliary', ...target, lsn: toLsn(16), isDurable: false }],
+  [
+    `PutAuxiliary ${ids} 0/10 --durable`,
+    { kind: 'PutAuxiliary', ...target, lsn: toLsn(16), isDurable: true },
+  ],
   [`lease LSN ${ids} 0/10`, { kind: 'LeaseLsn', ...target, lsn: toLsn(16) }],
+  [`lsn last ${ids}`, { kind: 'LastLsn', ...target }],
+  [`LSN At ${ids} 1970-01-01T01:00:00.5+01;`, { kind: 'LsnAtTime', ...target, timeMicros: 500_000n }],
   ["set datestyle to 'ISO'", { kind: 'Set' }],
 ])('%s', (text, command) => {
   expect(parsePageServiceCommand(text)).toEqual(command);
@@ -57,9 +66,21 @@ test.each([
   [`fullbackup ${ids} --gzip --zstd`, 'BAD_LSN'],
   [`startset ${ids} --standby --read-only`, 'BAD_COMMAND'],
   [`startset ${ids} 0/1 --gzip`, 'BAD_COMMAND'],
+  [`freespacemaps ${ids} --durable`, 'BAD_COMMAND'],
+  [`putauxiliary ${ids}`, 'BAD_COMMAND'],
+  [`putauxiliary ${ids} latest`, 'BAD_COMMAND'],
+  [`putauxiliary ${ids} 0/1 --gzip`, 'BAD_COMMAND'],
+  [`putauxiliary ${ids} 0/x`, 'BAD_LSN'],
+  [`putauxiliary ${TENANT} x 0/1`, 'BAD_ID'],
   [`lease lsn ${TENANT}-0102 ${TIMELINE} 0/10`, 'BAD_ID'],
   [`lease ${ids} 0/10`, 'BAD_COMMAND'],
   [`lease lsn ${ids}`, 'BAD_COMMAND'],
+  [`lsn ${ids}`, 'BAD_COMMAND'],
+  [`lsn last ${ids} 0/10`, 'BAD_COMMAND'],
+  [`lsn at ${ids}`, 'BAD_COMMAND'],
+  [`lsn at ${ids} 2026-03-01 12:00Z`, 'BAD_COMMAND'],
+  [`lsn at ${ids} yesterday`, 'BAD_TIME'],
+  [`lsn at ${TENANT} x 2026-03-01T12:00Z`, 'BAD_ID'],
 ])('%j is refused with %s', (text, code) => {
   expect(() => parsePageServiceCommand(text)).toThrow(expect.objectContaining({ code, kind: 'bad-request' }));
 });
@@ -72,7 +93,11 @@ test('what is written is read back', () => {
       { kind: 'PageStream', protocolVersion: 2, ...target },
       { kind: 'PageStream', protocolVersion: 3, ...target },
       { kind: 'FullBackup', ...target },
+      { kind: 'LastLsn', ...target },
     ),
+    fc
+      .bigInt({ min: 0n, max: 10n ** 16n })
+      .map((timeMicros) => ({ kind: 'LsnAtTime' as const, ...target, timeMicros })),
     fc
       .record(
         { kind: fc.constant('BaseBackup' as const), lsn, isGzip: fc.boolean(), isReplica: fc.boolean() },
@@ -84,6 +109,12 @@ test('what is written is read back', () => {
         { kind: fc.constant('FullBackup' as const), lsn, previousLsn: lsn },
         { requiredKeys: ['kind', 'lsn'] },
       )
+      .map((command) => ({ ...command, ...target })),
+    fc
+      .record({ kind: fc.constant('FreeSpaceMaps' as const), lsn }, { requiredKeys: ['kind'] })
+      .map((command) => ({ ...command, ...target })),
+    fc
+      .record({ kind: fc.constant('PutAuxiliary' as const), lsn, isDurable: fc.boolean() })
       .map((command) => ({ ...command, ...target })),
     lsn.map((at) => ({ kind: 'LeaseLsn' as const, lsn: at, ...target })),
     fc
@@ -112,9 +143,14 @@ test('any text gives a command or a typed error', () => {
       'basebackup',
       'fullbackup',
       'startset',
+      'putauxiliary',
+      'freespacemaps',
+      '--durable',
       '--standby',
       'lease',
       'lsn',
+      'at',
+      '2026-03-01T12:00Z',
       TENANT,
       '0/1',
       '--gzip',

@@ -1,5 +1,6 @@
-/** What a client asks of a pageserver in a Query, in Neon's words (its page_service.rs) and one of ours: `startset`. */
+/** What a client asks of a pageserver in a Query, in Neon's words (its page_service.rs), and in words of ours. */
 import { isId, parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../base/ids.ts';
+import { formatInstant, parseInstant } from '../base/instant.ts';
 import { formatLsn, type Lsn, parseLsn } from '../base/lsn.ts';
 import { CommandError, SQLSTATE_INVALID_PARAMETER_VALUE } from '../postgres/wire/wire-error.ts';
 import type { PageProtocolVersion } from './page-messages.ts';
@@ -31,7 +32,20 @@ export type PageServiceCommand =
     } & Target)
   /** The small files that a stock server starts from. Without an LSN: at the latest one. */
   | ({ readonly kind: 'StartSet'; readonly lsn?: Lsn; readonly form: StartSetForm } & Target)
+  /** The free space maps that a compute has kept in storage. Without an LSN: at the latest one. */
+  | ({ readonly kind: 'FreeSpaceMaps'; readonly lsn?: Lsn } & Target)
+  /** Objects to be kept beside WAL, as of an LSN. */
+  | ({
+      readonly kind: 'PutAuxiliary';
+      readonly lsn: Lsn;
+      /** They are to be in the bucket when the pageserver answers. */
+      readonly isDurable: boolean;
+    } & Target)
   | ({ readonly kind: 'LeaseLsn'; readonly lsn: Lsn } & Target)
+  /** The end of the last record that the pageserver has. */
+  | ({ readonly kind: 'LastLsn' } & Target)
+  /** Where a branch was at a moment, in microseconds since 1970. */
+  | ({ readonly kind: 'LsnAtTime'; readonly timeMicros: bigint } & Target)
   /** Any `set …`: clients send it on connecting, and it changes nothing here. */
   | { readonly kind: 'Set' };
 
@@ -42,7 +56,10 @@ const USAGE = {
   basebackup: 'basebackup TENANT TIMELINE [LSN | latest] [--gzip] [--replica]',
   fullbackup: 'fullbackup TENANT TIMELINE [LSN [PREVIOUS-LSN]] [--gzip | --zstd]',
   startset: 'startset TENANT TIMELINE [LSN | latest] [--read-only | --standby]',
+  freespacemaps: 'freespacemaps TENANT TIMELINE [LSN | latest]',
+  putauxiliary: 'putauxiliary TENANT TIMELINE LSN [--durable]',
   lease: 'lease lsn TENANT TIMELINE LSN',
+  lsn: 'lsn last TENANT TIMELINE, or lsn at TENANT TIMELINE TIME',
 } as const;
 
 function refuse(command: keyof typeof USAGE): never {
@@ -95,6 +112,17 @@ function parseStartSet([tenant, timeline, ...options]: readonly string[]): PageS
   return { kind: 'StartSet', ...parseTarget(tenant, timeline), ...position, form };
 }
 
+function parseFreeSpaceMaps([tenant, timeline, ...options]: readonly string[]): PageServiceCommand {
+  const { flags: _none, ...position } = parseOptions('freespacemaps', options, []);
+  return { kind: 'FreeSpaceMaps', ...parseTarget(tenant, timeline), ...position };
+}
+
+function parsePutAuxiliary([tenant, timeline, ...options]: readonly string[]): PageServiceCommand {
+  const { flags, lsn } = parseOptions('putauxiliary', options, ['--durable']);
+  if (lsn === undefined) return refuse('putauxiliary');
+  return { kind: 'PutAuxiliary', ...parseTarget(tenant, timeline), lsn, isDurable: flags.length > 0 };
+}
+
 function parseFullBackup(words: readonly string[]): PageServiceCommand {
   const last = words.at(-1);
   const compression = last === '--gzip' ? 'gzip' : last === '--zstd' ? 'zstd' : undefined;
@@ -122,9 +150,24 @@ function parseLease(words: readonly string[]): PageServiceCommand {
   return { kind: 'LeaseLsn', ...parseTarget(tenantId, timeline), lsn: parseLsn(lsn) };
 }
 
+function parseLsnCommand([what, tenant, timeline, ...others]: readonly string[]): PageServiceCommand {
+  switch (what?.toLowerCase()) {
+    case 'last':
+      if (others.length > 0) return refuse('lsn');
+      return { kind: 'LastLsn', ...parseTarget(tenant, timeline) };
+    case 'at': {
+      const [time, ...more] = others;
+      if (time === undefined || more.length > 0) return refuse('lsn');
+      return { kind: 'LsnAtTime', ...parseTarget(tenant, timeline), timeMicros: parseInstant(time) };
+    }
+    default:
+      return refuse('lsn');
+  }
+}
+
 /**
  * Parses the text of a Query to a pageserver. The first word may be in any case.
- * @throws CommandError with SQLSTATE 42601 for what is no command, 22023 for a bad id; BadRequestError for a bad LSN
+ * @throws CommandError with SQLSTATE 42601 for what is no command, 22023 for a bad id; BadRequestError for a bad LSN or time
  */
 export function parsePageServiceCommand(text: string): PageServiceCommand {
   const [name = '', ...words] = text.trim().replace(/\s*;$/, '').split(/\s+/);
@@ -143,8 +186,14 @@ export function parsePageServiceCommand(text: string): PageServiceCommand {
       return parseFullBackup(words);
     case 'startset':
       return parseStartSet(words);
+    case 'freespacemaps':
+      return parseFreeSpaceMaps(words);
+    case 'putauxiliary':
+      return parsePutAuxiliary(words);
     case 'lease':
       return parseLease(words);
+    case 'lsn':
+      return parseLsnCommand(words);
     case 'set':
       return { kind: 'Set' };
     default:
@@ -164,7 +213,7 @@ const FLAG_OF_FORM: Readonly<Record<StartSetForm, readonly string[]>> = {
 export function formatPageServiceCommand(command: PageServiceCommand): string {
   if (command.kind === 'Set') return "set datestyle to 'ISO'";
   const target = `${command.tenantId} ${command.timelineId}`;
-  const lsn = command.kind === 'PageStream' || command.lsn === undefined ? [] : [formatLsn(command.lsn)];
+  const lsn = 'lsn' in command && command.lsn !== undefined ? [formatLsn(command.lsn)] : [];
   switch (command.kind) {
     case 'PageStream':
       return `pagestream_v${command.protocolVersion} ${target}`;
@@ -183,7 +232,15 @@ export function formatPageServiceCommand(command: PageServiceCommand): string {
     }
     case 'StartSet':
       return ['startset', target, ...lsn, ...FLAG_OF_FORM[command.form]].join(' ');
+    case 'FreeSpaceMaps':
+      return ['freespacemaps', target, ...lsn].join(' ');
+    case 'PutAuxiliary':
+      return ['putauxiliary', target, ...lsn, ...(command.isDurable ? ['--durable'] : [])].join(' ');
     case 'LeaseLsn':
       return ['lease lsn', target, ...lsn].join(' ');
+    case 'LastLsn':
+      return `lsn last ${target}`;
+    case 'LsnAtTime':
+      return `lsn at ${target} ${formatInstant(command.timeMicros)}`;
   }
 }

@@ -17,12 +17,38 @@ export interface PageserverFeedback {
   readonly corruptionDetected: boolean;
 }
 
+/** A key of ours, beside those of a pageserver's feedback, or alone. */
+const STANDBY_APPLY_KEY = 'standby_applylsn';
+
+/** What the entries at the end of a safekeeper's answer say. */
+export interface FeedbackEntries {
+  readonly pageserver: PageserverFeedback | undefined;
+  /** What all standbys that follow the safekeeper have applied; undefined where there is none. */
+  readonly standbyApplyLsn: Lsn | undefined;
+}
+
 /**
  * u8 number of keys; each a C string, i32 length, value. The shard number is only written where it is not 0, the
  * flag only where it is true.
  */
 export function writePageserverFeedback(writer: BigEndianWriter, feedback: PageserverFeedback): void {
-  writer.u8(5 + (feedback.shardNumber > 0 ? 1 : 0) + (feedback.corruptionDetected ? 1 : 0));
+  writeFeedbackEntries(writer, { pageserver: feedback, standbyApplyLsn: undefined });
+}
+
+/** Of these, what there is; as writePageserverFeedback. */
+export function writeFeedbackEntries(
+  writer: BigEndianWriter,
+  { pageserver, standbyApplyLsn }: FeedbackEntries,
+): void {
+  writer.u8((pageserver === undefined ? 0 : countKeys(pageserver)) + (standbyApplyLsn === undefined ? 0 : 1));
+  if (pageserver !== undefined) writeKeys(writer, pageserver);
+  if (standbyApplyLsn !== undefined) writer.cString(STANDBY_APPLY_KEY).i32(8).u64(standbyApplyLsn);
+}
+
+const countKeys = ({ shardNumber, corruptionDetected }: PageserverFeedback): number =>
+  5 + (shardNumber > 0 ? 1 : 0) + (corruptionDetected ? 1 : 0);
+
+function writeKeys(writer: BigEndianWriter, feedback: PageserverFeedback): void {
   const entry = (key: string, length: number): BigEndianWriter => writer.cString(key).i32(length);
   entry('current_timeline_size', 8).u64(feedback.currentTimelineSizeBytes);
   entry('ps_writelsn', 8).u64(feedback.lastReceivedLsn);
@@ -76,6 +102,21 @@ function readShardNumber(reader: BigEndianReader): number {
 
 /** Reads a feedback up to its last key. Keys that are not known are passed over by their length: the format says so. */
 export function readPageserverFeedback(reader: BigEndianReader): PageserverFeedback {
+  return readKeys(reader).feedback;
+}
+
+/** As readPageserverFeedback, where a pageserver's may be missing. */
+export function readFeedbackEntries(reader: BigEndianReader): FeedbackEntries {
+  const { feedback, standbyApplyLsn, isPageserver } = readKeys(reader);
+  return { pageserver: isPageserver ? feedback : undefined, standbyApplyLsn };
+}
+
+function readKeys(reader: BigEndianReader): {
+  readonly feedback: PageserverFeedback;
+  readonly standbyApplyLsn: Lsn | undefined;
+  /** Something is said that is not of standbys, if only nothing. */
+  readonly isPageserver: boolean;
+} {
   const feedback: Fields = {
     currentTimelineSizeBytes: 0,
     lastReceivedLsn: 0 as Lsn,
@@ -85,10 +126,18 @@ export function readPageserverFeedback(reader: BigEndianReader): PageserverFeedb
     shardNumber: 0,
     corruptionDetected: false,
   };
-  for (let count = reader.u8(); count > 0; count--) {
+  let standbyApplyLsn: Lsn | undefined;
+  const keys = reader.u8();
+  let others = 0;
+  for (let count = keys; count > 0; count--) {
     const key = reader.cString();
     const length = reader.i32();
     if (length < 0) reader.fail(`the value of ${key} has ${length} bytes`);
+    if (key === STANDBY_APPLY_KEY && length === 8) {
+      standbyApplyLsn = reader.lsn();
+      others++;
+      continue;
+    }
     const field = Object.hasOwn(fields, key) ? fields[key] : undefined;
     if (field === undefined) {
       reader.bytes(length);
@@ -97,5 +146,5 @@ export function readPageserverFeedback(reader: BigEndianReader): PageserverFeedb
     if (length !== field[0]) reader.fail(`the value of ${key} has ${length} bytes instead of ${field[0]}`);
     field[1](feedback, reader);
   }
-  return feedback;
+  return { feedback, standbyApplyLsn, isPageserver: keys === 0 || keys > others };
 }

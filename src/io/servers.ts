@@ -31,6 +31,8 @@ export interface ServerOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** What it prints goes to the end of this file. */
   readonly outputPath: string;
+  /** When the file is longer, what is in it goes to another one, of `.1` behind the name, in place of what was there. */
+  readonly outputBytesMax?: number;
 }
 
 /** Tells a process from all others, also from one that has its number later. */

@@ -57,3 +57,20 @@ test('of the pageserver, the position that all shards have reached, by the lates
     corruptionDetected: true,
   });
 });
+
+test('all hot standbys have applied what the last of them has; those behind a safekeeper that is gone do not count', () => {
+  const aggregate = new FeedbackAggregate();
+  const applied = (id: number, lsn: number | undefined): number | undefined => {
+    const standbyApplyLsn = lsn === undefined ? {} : { standbyApplyLsn: toLsn(lsn) };
+    aggregate.update(id, { ...response([0n, 0n, 0n]), ...standbyApplyLsn });
+    return aggregate.standbyApplyLsn;
+  };
+  expect(applied(1, undefined)).toBeUndefined();
+  expect(applied(1, 500)).toBe(500);
+  expect(applied(2, 300)).toBe(300);
+  expect(applied(3, undefined)).toBe(300);
+  expect(applied(2, 600)).toBe(500);
+  aggregate.forget(1);
+  expect(aggregate.standbyApplyLsn).toBe(600);
+  expect(applied(2, undefined)).toBeUndefined();
+});

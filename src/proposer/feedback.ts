@@ -22,9 +22,15 @@ export class FeedbackAggregate {
   readonly #shards = new Map<number, PageserverFeedback>();
   readonly #standbys = new Map<number, HotStandbyFeedback>();
   #hotStandby = NO_HOT_STANDBY_FEEDBACK;
+  readonly #applied = new Map<number, Lsn>();
 
   /** @returns whether what is asked of hot standbys has changed */
-  update(safekeeperId: number, { pageserverFeedback, hotStandbyFeedback }: AppendResponse): boolean {
+  update(
+    safekeeperId: number,
+    { pageserverFeedback, hotStandbyFeedback, standbyApplyLsn }: AppendResponse,
+  ): boolean {
+    if (standbyApplyLsn === undefined) this.#applied.delete(safekeeperId);
+    else this.#applied.set(safekeeperId, standbyApplyLsn);
     if (pageserverFeedback !== undefined) this.#updateShard(pageserverFeedback);
     const before = this.#standbys.get(safekeeperId) ?? NO_HOT_STANDBY_FEEDBACK;
     const { xmin, catalogXmin, time } = hotStandbyFeedback;
@@ -35,12 +41,18 @@ export class FeedbackAggregate {
 
   /** A safekeeper is gone, and the standbys behind it follow another one, or none. */
   forget(safekeeperId: number): boolean {
+    this.#applied.delete(safekeeperId);
     return this.#standbys.delete(safekeeperId) && this.#combine();
   }
 
   /** The lowest xmins of all, and the latest time. */
   get hotStandby(): HotStandbyFeedback {
     return this.#hotStandby;
+  }
+
+  /** What all hot standbys have applied; undefined while there is none. */
+  get standbyApplyLsn(): Lsn | undefined {
+    return this.#applied.size === 0 ? undefined : (Math.min(...this.#applied.values()) as Lsn);
   }
 
   /** undefined while no pageserver has said anything. */

@@ -1,3 +1,4 @@
+import { VarveError } from '../base/errors.ts';
 import type { TenantId, TimelineId } from '../base/ids.ts';
 import { INVALID_LSN, type Lsn } from '../base/lsn.ts';
 import type { MembershipConfiguration } from '../contracts/membership.ts';
@@ -11,7 +12,7 @@ import { parseConnectionString } from './connection-string.ts';
 import type { ProposerDoors, ProposerOptions } from './options.ts';
 import { connectToServer, identifyServer, type ServerIdentity } from './postgres-server.ts';
 import { PostgresSource } from './postgres-source.ts';
-import { Proposer } from './proposer.ts';
+import { POSTGRES_TIMELINE_ID, Proposer } from './proposer.ts';
 
 export type LogLevel = JsonLogOptions['level'];
 
@@ -81,6 +82,7 @@ export async function runProposer(
   const client = await connectToServer(server, run.applicationName, doors, stop.first.signal);
   const identity = await identifyServer(client);
   await client.close();
+  checkTimeline(identity);
   const proposer = await Proposer.elect(
     { ...electionOptions(run), ...serverOptions(run, identity) },
     doors,
@@ -103,6 +105,16 @@ export async function runProposer(
     await proposer.close();
   }
   return { term: proposer.term, lsn: proposer.commitLsn };
+}
+
+/**
+ * A server that was promoted has left the history of its branch: its first WAL may lie on a page that is of the old timeline still,
+ * where nothing else tells. It is refused before anybody is fenced.
+ */
+function checkTimeline({ timelineId }: ServerIdentity): void {
+  if (timelineId === POSTGRES_TIMELINE_ID) return;
+  const reason = `the server is on timeline ${timelineId}, not ${POSTGRES_TIMELINE_ID}: it was promoted`;
+  throw new VarveError('conflict', 'WRONG_SERVER', reason);
 }
 
 function electionOptions(

@@ -4,6 +4,7 @@ import type { HotStandbyFeedback } from '../contracts/acceptor-messages.ts';
 import { cancelledError } from '../io/cancelled.ts';
 import type { Timer } from '../io/clock.ts';
 import { pause, RetryDelay } from '../io/retry-delay.ts';
+import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import { PostgresError } from '../libpq/client/postgres-error.ts';
 import type { CopyEnd, CopyReceiver, CopyStream } from '../libpq/copy-stream.ts';
 import { formatReplicationCommand } from '../postgres/wire/replication-commands.ts';
@@ -30,6 +31,7 @@ import type { WalSink, WalSource } from './wal-source.ts';
 const POSTGRES_EPOCH_MS = 946_684_800_000;
 /** errcodes.txt */
 const SQLSTATE_OBJECT_IN_USE = '55006';
+const SQLSTATE_DUPLICATE_OBJECT = '42710';
 const RETRY = { minMs: 20, maxMs: 1000 };
 
 export interface PostgresSourceOptions extends PostgresAddress {
@@ -37,6 +39,8 @@ export interface PostgresSourceOptions extends PostgresAddress {
   readonly applicationName: string;
   /** A physical replication slot, which keeps WAL that was not confirmed. */
   readonly slot?: string;
+  /** The server has no such slot yet: it is made over the first connection, with what WAL it keeps. */
+  readonly makesSlot?: boolean;
   readonly expectations: ServerExpectations;
   readonly connectTimeoutMs?: number;
   /** A status is sent at least this often, so that the server does not give us up: a third of wal_sender_timeout or less. */
@@ -47,7 +51,7 @@ export interface PostgresSourceOptions extends PostgresAddress {
 
 /**
  * Follows a stock PostgreSQL by physical replication, and tells it what is committed as the position that its standby
- * has written, flushed and applied.
+ * has written, flushed and, unless hot standbys are to be waited for (`synchronous_commit = remote_apply`), applied.
  *
  * Where the log ends at the border of a page, the server is asked for the WAL from that border on, not from its first
  * record: it then sends the page's header as it lies on its disk. Whoever laid the directory out has made that header,
@@ -60,9 +64,13 @@ export class PostgresSource implements WalSource {
   #signal: AbortSignal | undefined;
   #stream: CopyStream | undefined;
   #receivedLsn: Lsn = INVALID_LSN;
+  #writtenLsn: Lsn = INVALID_LSN;
   #commitLsn: Lsn = INVALID_LSN;
+  /** Of hot standbys that there are. */
+  #applyLsn: Lsn | undefined;
   #feedback = NO_HOT_STANDBY_FEEDBACK;
   #isPaused = false;
+  #isSlotMade = false;
   #statusTimer: Timer | undefined;
   readonly #retryDelay: RetryDelay;
   #lostSinceMs: number | undefined;
@@ -78,6 +86,10 @@ export class PostgresSource implements WalSource {
   /** LSN of the next byte that the server is to send. */
   get receivedLsn(): Lsn {
     return this.#receivedLsn;
+  }
+
+  get writtenLsn(): Lsn {
+    return this.#writtenLsn;
   }
 
   /**
@@ -115,6 +127,12 @@ export class PostgresSource implements WalSource {
     this.#sendStatus(false);
   }
 
+  applied(applyLsn: Lsn | undefined): void {
+    if (applyLsn === this.#applyLsn) return;
+    this.#applyLsn = applyLsn;
+    this.#sendStatus(false);
+  }
+
   hotStandbyFeedback(feedback: HotStandbyFeedback): void {
     this.#feedback = feedback;
     this.#sendFeedback();
@@ -126,6 +144,7 @@ export class PostgresSource implements WalSource {
     const client = await connectToServer(this.#options, applicationName, this.#doors, signal);
     try {
       await checkServer(client, expectations);
+      await this.#makeSlotOnce(client);
       const ended = Promise.withResolvers<CopyEnd>();
       const receiver: CopyReceiver = {
         onCopyData: (_bytes, offset, length, view) => this.#take(offset, length, view),
@@ -156,6 +175,18 @@ export class PostgresSource implements WalSource {
         new VarveError('cancelled', 'CONNECTION_CLOSED', 'this connection is not needed any more'),
       );
     }
+  }
+
+  async #makeSlotOnce(client: ClientConnection): Promise<void> {
+    const { slot, makesSlot = false } = this.#options;
+    if (slot === undefined || !makesSlot || this.#isSlotMade) return;
+    try {
+      await client.query(`CREATE_REPLICATION_SLOT "${slot}" PHYSICAL RESERVE_WAL`);
+    } catch (error) {
+      // The answer was lost with an earlier connection.
+      if (!(error instanceof PostgresError) || error.sqlState !== SQLSTATE_DUPLICATE_OBJECT) throw error;
+    }
+    this.#isSlotMade = true;
   }
 
   async #waitToReconnect(error: Error, signal: AbortSignal): Promise<void> {
@@ -196,7 +227,7 @@ export class PostgresSource implements WalSource {
   }
 
   #takeWal(offset: number): void {
-    const { startLsn, dataOffset, dataLength } = this.#xlogData;
+    const { startLsn, serverEndLsn, dataOffset, dataLength } = this.#xlogData;
     const stream = this.#stream;
     if (this.#signal?.aborted === true || stream === undefined || this.#sink === undefined) return;
     if (startLsn !== this.#receivedLsn) {
@@ -206,6 +237,7 @@ export class PostgresSource implements WalSource {
         { lsn: startLsn },
       );
     }
+    this.#writtenLsn = serverEndLsn;
     if (dataLength === 0) return;
     const start = dataOffset - offset;
     const body = stream.takeBody();
@@ -222,7 +254,8 @@ export class PostgresSource implements WalSource {
     if (stream === undefined || lsn === INVALID_LSN) return;
     const message = new Uint8Array(STANDBY_STATUS_BYTES);
     const view = new DataView(message.buffer);
-    writeStandbyStatus(view, 0, lsn, lsn, lsn, this.#nowMicroseconds(), isReplyRequested);
+    const applyLsn = Math.min(lsn, this.#applyLsn ?? lsn);
+    writeStandbyStatus(view, 0, lsn, lsn, applyLsn, this.#nowMicroseconds(), isReplyRequested);
     stream.sendMessages(message);
   }
 

@@ -22,7 +22,7 @@ import type { WalSource } from './wal-source.ts';
 import { WalWindow } from './wal-window.ts';
 
 /** A stock server whose directory storage has made stays on its first timeline. */
-const POSTGRES_TIMELINE_ID = 1;
+export const POSTGRES_TIMELINE_ID = 1;
 
 /** What has to be known of whoever writes WAL. */
 export type SourceServer = Pick<ProposerOptions, 'pgVersion' | 'systemIdentifier'>;
@@ -191,13 +191,14 @@ export class Proposer {
     if (this.#isEnding) return;
     const expectations = { version, segmentBytes, systemIdentifier, timelineId: POSTGRES_TIMELINE_ID };
     const intake = new WalIntake(this.#window as WalWindow, expectations, {
-      onSafe: () => this.#act(() => this.#extend()),
+      onSafe: () => this.#act(() => this.#onSafe()),
       onFull: () => this.#letGo(),
       onRoom: () => source.resume(),
     });
     this.#source = source;
     this.#intake = intake;
     source.committed(this.#commitLsn);
+    source.applied(this.#feedback.standbyApplyLsn);
     this.#sourceTask = this.#runSource(source, intake);
     this.#track(this.#sourceTask);
   }
@@ -251,9 +252,11 @@ export class Proposer {
       onCommitted: (commitLsn) => this.#commit(commitLsn),
       onResponse: (id, response) => {
         if (this.#feedback.update(id, response)) this.#tellFeedback();
+        this.#tellApplied();
       },
       onDisconnected: (id) => {
         if (this.#feedback.forget(id)) this.#tellFeedback();
+        this.#tellApplied();
         this.#updateBackPressure();
       },
       onOver: (end) => this.#endTerm(end),
@@ -282,6 +285,7 @@ export class Proposer {
     this.#source?.committed(commitLsn);
     for (const listener of this.#commitListeners) listener(commitLsn);
     this.#letGo();
+    if (this.#backPressure.reason !== undefined) this.#updateBackPressure();
   }
 
   #endTerm(end: SessionEnd): void {
@@ -341,6 +345,13 @@ export class Proposer {
     }
   }
 
+  /** More has come. A server writes its gigabyte within the time between two ticks. */
+  #onSafe(): void {
+    this.#extend();
+    const isLate = this.#commitLagBytes > this.#settings.backPressure.commitLagBytes;
+    if (isLate && this.#backPressure.reason === undefined) this.#updateBackPressure();
+  }
+
   /** Lets the session send all that may be sent. */
   #extend(): void {
     if (this.#intake !== undefined && this.#session.isElected) this.#session.extendWal(this.#intake.safeLsn);
@@ -375,6 +386,10 @@ export class Proposer {
     this.#source?.hotStandbyFeedback(this.#feedback.hotStandby);
   }
 
+  #tellApplied(): void {
+    this.#source?.applied(this.#feedback.standbyApplyLsn);
+  }
+
   #armTick(): void {
     this.#tickTimer = this.#doors.clock.setTimer(this.#settings.heartbeatIntervalMs, () => {
       this.#act(() => {
@@ -387,15 +402,20 @@ export class Proposer {
     });
   }
 
+  /** Also of what the source has written and not given: it does so faster than it gives. */
+  get #commitLagBytes(): number {
+    const writtenLsn = Math.max(this.#source?.writtenLsn ?? INVALID_LSN, this.#window?.endLsn ?? INVALID_LSN);
+    return Math.max(0, writtenLsn - this.#commitLsn);
+  }
+
   #updateBackPressure(): void {
     const progress = this.#feedback.pageserver;
-    const receivedLsn = this.#window?.endLsn ?? INVALID_LSN;
     // 0: a pageserver does not know yet, such as before its first upload.
     const lagBytes = (lsn: Lsn = INVALID_LSN): number =>
       lsn === INVALID_LSN ? 0 : Math.max(0, this.#commitLsn - lsn);
     this.#backPressure.update({
       hasQuorum: this.#session.hasStreamingQuorum,
-      commitLagBytes: Math.max(0, receivedLsn - this.#commitLsn),
+      commitLagBytes: this.#commitLagBytes,
       receiveLagBytes: lagBytes(progress?.lastReceivedLsn),
       diskLagBytes: lagBytes(progress?.diskConsistentLsn),
     });

@@ -1,4 +1,4 @@
-import { ACCEPTOR_MESSAGE_BYTES_MAX } from '../contracts/acceptor-messages.ts';
+import { ACCEPTOR_MESSAGE_BYTES_MAX, STANDBY_APPLY_OPTION } from '../contracts/acceptor-messages.ts';
 import type { SafekeeperAddress } from '../contracts/membership.ts';
 import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import { connect } from '../libpq/client/connect.ts';
@@ -9,7 +9,7 @@ const USER = 'varve_proposer';
 /** Logs in to a safekeeper, on behalf of one timeline. */
 export function connectToSafekeeper(
   { host, pgPort }: SafekeeperAddress,
-  options: ProposerOptions,
+  options: Pick<ProposerOptions, 'tenantId' | 'timelineId' | 'password' | 'tls'>,
   connectTimeoutMs: number,
   { sockets, clock, random }: ProposerDoors,
   signal: AbortSignal,
@@ -23,7 +23,7 @@ export function connectToSafekeeper(
       database: 'replication',
       parameters: {
         application_name: USER,
-        options: `-c timeline_id=${timelineId} tenant_id=${tenantId}`,
+        options: `-c timeline_id=${timelineId} tenant_id=${tenantId} ${STANDBY_APPLY_OPTION}=on`,
       },
       ...(password === undefined ? {} : { password }),
       ...(tls === undefined ? {} : { tls: { ...tls, serverName: host } }),

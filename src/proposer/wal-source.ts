@@ -13,6 +13,8 @@ export interface WalSink {
 
 /** Where a proposer's WAL comes from. */
 export interface WalSource {
+  /** How far it has written, as far as is known; it may not have been given yet. */
+  readonly writtenLsn: Lsn;
   /**
    * Gives the WAL from `startLsn` on to the sink. Resolves when there will be no more, and all has been given; rejects
    * with why it cannot go on, or ‘cancelled’ if the signal is given. Called once.
@@ -22,6 +24,8 @@ export interface WalSource {
   resume(): void;
   /** A quorum has all below. Called with rising LSNs, also before `run`. */
   committed(commitLsn: Lsn): void;
+  /** What all hot standbys have applied, or a part of it; undefined: there is none. It may go down. */
+  applied(applyLsn: Lsn | undefined): void;
   /** What readers of standbys may still see has changed. */
   hotStandbyFeedback(feedback: HotStandbyFeedback): void;
 }

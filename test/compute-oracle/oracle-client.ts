@@ -29,7 +29,8 @@ export class OracleClient {
     try {
       while (!signal.aborted) await this.#next(connection);
     } catch (error) {
-      if (!hasGone(error)) throw error;
+      // A backend whose agent was killed finds no pages for the moment that it still has.
+      if (!hasGone(error) && !(isOfFiles(error) && (await isOver(connection)))) throw error;
     } finally {
       await connection.end();
     }
@@ -61,6 +62,18 @@ export class OracleClient {
     const row = await connection.query('SELECT 1 FROM ledger WHERE id = $1', [id]);
     if (row.rowCount === 1) this.committed.push(doubtful);
     this.#doubtful = undefined;
+  }
+}
+
+/** SQLSTATE class 58: what is not the query's fault. */
+const isOfFiles = (error: unknown): boolean => (error as { code?: string }).code?.startsWith('58') === true;
+
+async function isOver(connection: Client): Promise<boolean> {
+  try {
+    await connection.query('ROLLBACK');
+    return false;
+  } catch (error) {
+    return hasGone(error);
   }
 }
 

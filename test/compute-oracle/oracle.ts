@@ -1,7 +1,7 @@
 // A compute that is killed again and again, against a plain PostgreSQL that ran the same transactions in peace.
 import { listChildren } from '../../src/io/node/process-table.ts';
 import { connect, connectorOf, readyLine } from '../compute/compute-client.ts';
-import { VarveWorld } from '../end-to-end/varve-world.ts';
+import { signal, VarveWorld } from '../end-to-end/varve-world.ts';
 import { type CanonicalDump, canonicalDump, firstDifference } from '../support/canonical-dump.ts';
 import { checkRelations } from '../support/check-relations.ts';
 import type { Connector } from '../support/pgbench.ts';
@@ -14,6 +14,18 @@ import { CLIENTS, schema } from './transactions.ts';
 
 const DIRECTORY = 'compute';
 const LIFE_MS = { low: 300, high: 3000 } as const;
+
+/** So that layers are written, merged and removed all the time under computes that start and read. */
+const UPKEEP = {
+  checkpoint_distance: 4 * 1024 * 1024,
+  compaction_target_size: 2 * 1024 * 1024,
+  compaction_period: '1s',
+  compaction_threshold: 3,
+  image_creation_threshold: 2,
+  gc_period: '2s',
+  gc_horizon: 1024 * 1024,
+  pitr_interval: '0s',
+};
 
 const ENDS = ['backend', 'postmaster', 'agent', 'everything', 'stop'] as const;
 type End = (typeof ENDS)[number];
@@ -47,6 +59,7 @@ export interface OracleResult {
 export async function runOracle(options: OracleOptions): Promise<OracleResult> {
   await using world = await VarveWorld.start();
   await world.createTimeline();
+  await world.client.putConfig(world.tenantId, UPKEEP, signal());
   const run = new OracleRun(options, world);
   await run.live();
   return await run.compare();

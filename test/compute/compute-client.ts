@@ -38,6 +38,13 @@ export async function query(url: string, text: string): Promise<Record<string, u
   }
 }
 
+/** What a process that has ended says it has failed of. */
+export function errorOf(process: VarveProcess): { kind: string; code: string; message: string } {
+  const last = process.log.at(-1) as { error?: { kind: string; code: string; message: string } } | undefined;
+  if (last?.error === undefined) throw new Error(`no error is said: ${process.errorText}`);
+  return last.error;
+}
+
 /** For what asks for connections by itself. */
 export function connectorOf(url: string): Connector {
   return {

@@ -43,11 +43,12 @@ test('what was committed is there after a stop, in another directory, with every
     'prepare',
     'elect',
     'start set',
-    'lease',
-    'list',
+    'guard',
     'hand over',
     'server',
     'attach',
+    'list',
+    'lease',
   ]);
   expect(await query(url, 'SHOW work_mem')).toEqual([{ work_mem: '7MB' }]);
   await query(url, 'CREATE TABLE kept (id int PRIMARY KEY, note text)');

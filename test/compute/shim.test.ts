@@ -174,7 +174,7 @@ describe.runIf(hasCompiler)('pages on demand', () => {
     const file = await worker.number(`open base/5/100 ${O_RDWR}`);
     await using shared = await open(join(world.root, 'lazy/shared'), 'r+');
     // Words of the first file's blocks, and states: see the format.
-    await shared.write(Uint8Array.of(2, 0, 0, 0), 0, 4, 570_429_440 + 3 * 4);
+    await shared.write(Uint8Array.of(7, 0, 0, 0), 0, 4, 570_429_440 + 3 * 4);
     await shared.write(Uint8Array.of(9, 0, 0, 0), 0, 4, 33_558_528 + 32);
     expect(await worker.ask(`page ${file} 100 2`)).toBe('version 0');
     expect(await worker.ask(`page ${file} 100 3`)).toBe(String(EIO));
@@ -244,6 +244,24 @@ describe.runIf(hasCompiler)('the server and its agent', () => {
     expect(isWritten).toBe(false);
     world.lazy.holdWal(false);
     expect(await writing).toBe(8192);
+  });
+
+  test('WAL that is slowed is written all the same, and none while it is held too', async () => {
+    await using world = await ShimWorld.open();
+    await world.lazy.finishForks();
+    const worker = world.start();
+    const file = await worker.number(`open pg_wal/one ${O_RDWR | O_CREAT}`);
+    world.lazy.slowWal(true);
+    const began = performance.now();
+    for (let block = 0; block < 5; block++)
+      expect(await worker.number(`write ${file} 1 ${block} 1`)).toBe(8192);
+    expect(performance.now() - began).toBeGreaterThan(50);
+    world.lazy.holdWal(true);
+    const writing = worker.number(`write ${file} 1 5 1`);
+    expect(await Promise.race([writing, delay(100).then(() => 'held')])).toBe('held');
+    world.lazy.holdWal(false);
+    expect(await writing).toBe(8192);
+    world.lazy.slowWal(false);
   });
 
   test('all processes of the server die with the one that has started them', async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../src/base/ids.ts';
 import { formatLsn, type Lsn, parseLsn } from '../../src/base/lsn.ts';
+import type { SafekeeperAddress } from '../../src/contracts/membership.ts';
 import type { ShardTimelineKey, TimelineInfo } from '../../src/contracts/pageserver-api-timeline.ts';
 import type { TimelineStatus } from '../../src/contracts/safekeeper-api.ts';
 import type { StartSetForm } from '../../src/contracts/start-set.ts';
@@ -15,7 +16,7 @@ import { copyFrom, PageServiceSource } from '../support/page-service-source.ts';
 import { RestoredServer, unpackTar } from '../support/restored-server.ts';
 import { layOutStartSet } from '../support/start-set-directory.ts';
 import type { Setting, StockPostgres } from '../support/stock-postgres.ts';
-import { VarveFamily, type VarveProcess } from '../support/varve-process.ts';
+import { VarveFamily, type VarveProcess, type VarveProcessOptions } from '../support/varve-process.ts';
 
 const LOCAL = ['--listen-pg', '127.0.0.1:0', '--listen-http', '127.0.0.1:0'];
 const SAFEKEEPERS = [1, 2, 3];
@@ -67,13 +68,17 @@ export class VarveWorld implements AsyncDisposable {
     this.#family = new VarveFamily(directory);
   }
 
-  static async start(): Promise<VarveWorld> {
+  /** @param safekeeperArgs for all of them */
+  static async start(
+    safekeeperArgs: readonly string[] = [],
+    pageserverArgs: readonly string[] = [],
+  ): Promise<VarveWorld> {
     const world = new VarveWorld(await mkdtemp(join(tmpdir(), 'varve-world-')));
     // Where we are root servers run as somebody else, in directories of their own below it.
     await chmod(world.directory, 0o711);
     try {
-      await Promise.all(SAFEKEEPERS.map((id) => world.#startSafekeeper(id)));
-      await world.startPageserver();
+      await Promise.all(SAFEKEEPERS.map((id) => world.#startSafekeeper(id, safekeeperArgs)));
+      await world.startPageserver(pageserverArgs);
       return world;
     } catch (error) {
       await world[Symbol.asyncDispose]();
@@ -81,16 +86,36 @@ export class VarveWorld implements AsyncDisposable {
     }
   }
 
-  async #startSafekeeper(id: number): Promise<void> {
+  async #startSafekeeper(id: number, more: readonly string[]): Promise<void> {
     const directory = join(this.directory, `safekeeper-${id}`);
-    const args = ['safekeeper', '--id', String(id), '--dir', directory, ...LOCAL, '--log-level', 'warn'];
+    const args = [
+      'safekeeper',
+      '--id',
+      String(id),
+      '--dir',
+      directory,
+      ...LOCAL,
+      '--log-level',
+      'warn',
+      ...more,
+    ];
     this.#safekeepers.set(id, await ready(this.#family.start(args)));
   }
 
   /** On the same directory each time. */
-  async startPageserver(): Promise<void> {
+  async startPageserver(more: readonly string[] = []): Promise<void> {
     const directory = join(this.directory, 'pageserver');
-    const args = ['pageserver', '--id', '1', '--dir', directory, ...LOCAL, '--safekeepers', this.#members];
+    const args = [
+      'pageserver',
+      '--id',
+      '1',
+      '--dir',
+      directory,
+      ...LOCAL,
+      '--safekeepers',
+      this.#members,
+      ...more,
+    ];
     this.#pageserver = await ready(this.#family.start(args));
   }
 
@@ -223,13 +248,39 @@ export class VarveWorld implements AsyncDisposable {
   }
 
   /** Runs `varve compute`. It may not be ready yet. */
-  spawnCompute(timelineId: TimelineId, name: string, args: readonly string[] = []): VarveProcess {
-    return this.#family.start([
+  spawnCompute(
+    timelineId: TimelineId,
+    name: string,
+    args: readonly string[] = [],
+    options: VarveProcessOptions = {},
+  ): VarveProcess {
+    const command = [
       ...['compute', '--tenant', this.tenantId, '--timeline', timelineId],
       ...['--pageserver', `127.0.0.1:${this.pageserverPort}`],
       ...['--safekeepers', this.#members, '--generation', String(MEMBERSHIP_GENERATION)],
       ...['--dir', join(this.directory, name), '--listen', '127.0.0.1:0', ...args],
+    ];
+    return this.#family.start(command, options);
+  }
+
+  /** Runs `varve proposer run` for a server. It may be refused. */
+  spawnProposer(timelineId: TimelineId, server: StockPostgres): VarveProcess {
+    return this.#family.start([
+      ...['proposer', 'run', '--tenant', this.tenantId, '--timeline', timelineId],
+      ...['--safekeepers', this.#members, '--generation', String(MEMBERSHIP_GENERATION)],
+      ...['--postgres', `host=${server.socketDirectory} port=${server.port} user=postgres`],
+      ...['--application-name', STANDBY_NAME],
     ]);
+  }
+
+  /** As a configuration names them. */
+  get members(): SafekeeperAddress[] {
+    return SAFEKEEPERS.map((id) => ({ id, host: '127.0.0.1', pgPort: this.#safekeeper(id).ready.pg.port }));
+  }
+
+  /** libpq doors of those safekeepers that run. */
+  get safekeeperPorts(): number[] {
+    return this.safekeeperIds.map((id) => this.#safekeeper(id).ready.pg.port);
   }
 
   async #restore(
@@ -248,12 +299,7 @@ export class VarveWorld implements AsyncDisposable {
 
   async #compute(timelineId: TimelineId, restored: RestoredServer): Promise<Compute> {
     const { server } = restored;
-    const proposer = this.#family.start([
-      ...['proposer', 'run', '--tenant', this.tenantId, '--timeline', timelineId],
-      ...['--safekeepers', this.#members, '--generation', String(MEMBERSHIP_GENERATION)],
-      ...['--postgres', `host=${server.socketDirectory} port=${server.port} user=postgres`],
-      ...['--application-name', STANDBY_NAME],
-    ]);
+    const proposer = this.spawnProposer(timelineId, server);
     const compute = {
       server,
       proposer,

@@ -82,7 +82,12 @@ test('a token opens its own tenant, and one of the service all', async () => {
     ['service', true],
     ['safekeeper', false],
   ] as const) {
-    for (const command of [`pagestream_v3 ${TENANT} ${MAIN}`, `lease lsn ${TENANT} ${MAIN} 0/1000028`]) {
+    for (const command of [
+      `pagestream_v3 ${TENANT} ${MAIN}`,
+      `lease lsn ${TENANT} ${MAIN} 0/1000028`,
+      `lsn last ${TENANT} ${MAIN}`,
+      `lsn at ${TENANT} ${MAIN} 2026-01-01T00:00:00Z`,
+    ]) {
       const client = await world.connectRaw();
       await client.startUp(token);
       const before = client.tags.length;

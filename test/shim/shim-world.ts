@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { BadRequestError } from '../../src/base/errors.ts';
 import { findShim } from '../../src/compute/lazy/find-shim.ts';
 import { LazyDirectory } from '../../src/compute/lazy/lazy-directory.ts';
-import type { PageSource } from '../../src/compute/page-source.ts';
+import type { BlockHistory, PageSource } from '../../src/compute/page-source.ts';
 import type { StartSetFork } from '../../src/contracts/start-set.ts';
 import { nodeFiles } from '../../src/io/node/files.ts';
 import { nodeProcesses } from '../../src/io/node/processes.ts';
@@ -30,24 +30,35 @@ export const hasCompiler: boolean = spawnSync('cc', ['--version']).error === und
 
 export const SIGNAL: AbortSignal = new AbortController().signal;
 
-/** The page that a worker knows as version 0. */
-export function makePage(relation: number, block: number): Uint8Array {
+/** A page as a worker knows it. Its first two words are the LSN of a page. */
+export function makePage(relation: number, block: number, version = 0, hasClock = false): Uint8Array {
   const page = new Uint32Array(WORDS);
-  page[0] = relation;
-  page[1] = block;
-  for (let index = 4; index < WORDS; index++)
-    page[index] = Math.imul(relation, 2654435761) ^ Math.imul(block, 40503) ^ Math.imul(index, 7919);
+  page[0] = hasClock ? 1 : relation;
+  page[1] = hasClock ? version : block;
+  page[2] = version;
+  const base = Math.imul(relation, 2654435761) ^ Math.imul(block, 40503) ^ Math.imul(version, 69069);
+  for (let index = 4; index < WORDS; index++) page[index] = base ^ Math.imul(index, 7919);
   return new Uint8Array(page.buffer);
 }
 
-/** Pages of version 0 of any relation, after a while. */
+/** Pages of any relation, after a while. */
 export class TestPages implements PageSource {
   /** Before each answer. */
   delayMs: () => number = () => 0;
   failure: Error | undefined;
   /** All pages are zero: for whoever measures what is around them. */
   areEmpty = false;
-  readonly reads: { relation: number; fork: number; block: number; count: number }[] = [];
+  /** Which version storage has. */
+  versionOf: (relation: number, block: number) => number = () => 0;
+  /** Pages have LSNs that their versions give. */
+  hasClock = false;
+  readonly reads: {
+    relation: number;
+    fork: number;
+    block: number;
+    count: number;
+    history?: BlockHistory;
+  }[] = [];
 
   async readPages(
     { relation }: RelationLocator,
@@ -56,13 +67,15 @@ export class TestPages implements PageSource {
     count: number,
     target: Uint8Array,
     signal: AbortSignal,
+    history?: BlockHistory,
   ): Promise<void> {
-    this.reads.push({ relation, fork, block, count });
+    this.reads.push({ relation, fork, block, count, ...(history === 'given-back' ? { history } : {}) });
+    const versions = Array.from({ length: count }, (_, index) => this.versionOf(relation, block + index));
     const delayMs = this.delayMs();
     if (delayMs > 0) await delay(delayMs, undefined, { signal });
     if (this.failure !== undefined) throw this.failure;
     for (let index = 0; index < count && !this.areEmpty; index++)
-      target.set(makePage(relation, block + index), index * BLOCK_BYTES);
+      target.set(makePage(relation, block + index, versions[index], this.hasClock), index * BLOCK_BYTES);
   }
 
   /** Each page as block of a relation that has the segment's number. */
@@ -131,7 +144,8 @@ export class ShimWorld implements AsyncDisposable {
     this.#program = program;
   }
 
-  static async open(): Promise<ShimWorld> {
+  /** @param givesBack given where an evictor may be run */
+  static async open(givesBack?: { readonly hasChecksums: boolean }): Promise<ShimWorld> {
     const account = findAccount();
     const root = await makeRootDirectory(account);
     const program = join(root, 'worker');
@@ -158,13 +172,20 @@ export class ShimWorld implements AsyncDisposable {
         version: POSTGRES_17,
         shim: await shimPath(),
         pages: world.pages,
+        givesBack: givesBack !== undefined,
         onFailed: (error) => world.failures.push(error),
       },
       { files: nodeFiles, servers: nodeServers, sockets: nodeSockets((error) => world.failures.push(error)) },
       SIGNAL,
     );
     await world.#lazy.guard();
+    if (givesBack?.hasChecksums === true) world.#lazy.noteChecksums();
     return world;
+  }
+
+  /** What a stress says that storage has: a version, as u32, for each number of a block. Workers make it. */
+  get ledgerPath(): string {
+    return join(this.root, 'ledger');
   }
 
   /** Of the worker. */
@@ -182,7 +203,7 @@ export class ShimWorld implements AsyncDisposable {
     const child = spawn(this.#program, [], {
       ...spawnIdentity(findAccount()),
       cwd: this.data,
-      env: { ...process.env, ...environment },
+      env: { ...process.env, VARVE_TEST_LEDGER: this.ledgerPath, ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     const worker = new Worker(child);

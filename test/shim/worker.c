@@ -25,16 +25,35 @@
 #define BLOCKS_MAX 4096
 #define PROCESSES_MAX 64
 
-/* Word 0 relation, 1 block, 2 version, 3 zero; the rest follow from those. test/compute/shim-pages.ts makes version 0. */
+/*
+ * Word 0 relation, 1 block, 2 version, 3 zero; the rest follow from those. Where the ledger has a clock its turns are
+ * versions, and words 0 and 1 are an LSN: 1 and the version. test/shim/shim-world.ts makes them too.
+ */
 static uint32_t word_of(uint32_t relation, uint32_t block, uint32_t version, uint32_t index)
 {
   return (relation * 2654435761u) ^ (block * 40503u) ^ (version * 69069u) ^ (index * 7919u);
 }
 
+/* Shared by the processes of a stress: what has been written, and who has which block, as buffer locks would. */
+struct ledger {
+  /* What storage has, which is known before it is written. The test reads it. */
+  uint32_t stored[BLOCKS_MAX];
+  /* The last version that storage has, if there is a clock. */
+  uint32_t clock;
+  uint32_t clock_lock;
+  uint32_t locks[BLOCKS_MAX];
+  uint32_t versions[BLOCKS_MAX];
+  uint32_t low_water;
+  uint32_t faults;
+  uint64_t reads, writes, cuts, kills;
+};
+
+static struct ledger *ledger;
+
 static void make_page(uint32_t *page, uint32_t relation, uint32_t block, uint32_t version)
 {
-  page[0] = relation;
-  page[1] = block;
+  page[0] = ledger->clock > 0 ? 1 : relation;
+  page[1] = ledger->clock > 0 ? version : block;
   page[2] = version;
   page[3] = 0;
   for (uint32_t index = 4; index < WORDS; index++) page[index] = word_of(relation, block, version, index);
@@ -51,22 +70,12 @@ static bool is_zero(const uint32_t *page)
 static int64_t version_of(const uint32_t *page, uint32_t relation, uint32_t block)
 {
   if (is_zero(page)) return -1;
-  if (page[0] != relation || page[1] != block || page[3] != 0) return -2;
+  bool is_right = ledger->clock > 0 ? page[0] == 1 && page[1] == page[2] : page[0] == relation && page[1] == block;
+  if (!is_right || page[3] != 0) return -2;
   for (uint32_t index = 4; index < WORDS; index++)
     if (page[index] != word_of(relation, block, page[2], index)) return -2;
   return page[2];
 }
-
-/* Shared by the processes of a stress: what has been written, and who has which block, as buffer locks would. */
-struct ledger {
-  uint32_t locks[BLOCKS_MAX];
-  uint32_t versions[BLOCKS_MAX];
-  uint32_t low_water;
-  uint32_t faults;
-  uint64_t reads, writes, cuts, kills;
-};
-
-static struct ledger *ledger;
 
 static uint32_t next_random(uint64_t *state)
 {
@@ -117,16 +126,30 @@ static void fault(const char *what, uint32_t block, int64_t version, int64_t exp
 
 static uint32_t buffer[64 * WORDS];
 
+/* The next version of a block, which storage has from here on. */
+static uint32_t next_version(uint32_t index)
+{
+  if (ledger->clock == 0) return ledger->stored[index] = ledger->versions[index] + 1;
+  while (__atomic_exchange_n(&ledger->clock_lock, 1, __ATOMIC_SEQ_CST)) sched_yield();
+  uint32_t version = ledger->clock + 1;
+  __atomic_store_n(&ledger->stored[index], version, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&ledger->clock, version, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&ledger->clock_lock, 0, __ATOMIC_SEQ_CST);
+  return version;
+}
+
 static bool write_blocks(int file, uint32_t relation, uint32_t block, uint32_t count)
 {
   struct iovec vector[64];
+  uint32_t versions[64];
   for (uint32_t index = 0; index < count; index++) {
-    make_page(buffer + index * WORDS, relation, block + index, ledger->versions[block + index] + 1);
+    versions[index] = next_version(block + index);
+    make_page(buffer + index * WORDS, relation, block + index, versions[index]);
     vector[index].iov_base = buffer + index * WORDS;
     vector[index].iov_len = PAGE;
   }
   if (pwritev(file, vector, (int)count, (off_t)block * PAGE) != (ssize_t)count * PAGE) return false;
-  for (uint32_t index = 0; index < count; index++) ledger->versions[block + index]++;
+  for (uint32_t index = 0; index < count; index++) ledger->versions[block + index] = versions[index];
   __atomic_fetch_add(&ledger->writes, count, __ATOMIC_SEQ_CST);
   return true;
 }
@@ -273,11 +296,42 @@ static void check_listing(const char *directory, uint32_t first, uint32_t count)
   }
 }
 
+/* A file of its own, made, written, read and removed again and again under the same name. */
+static void live_again(const char *directory, uint32_t relation, uint32_t number, uint32_t rounds, uint64_t seed)
+{
+  char path[1100];
+  uint32_t versions[32];
+  snprintf(path, sizeof path, "%s/%u", directory, relation);
+  for (uint32_t round = 0; round < rounds; round++) {
+    uint32_t count = 1 + next_random(&seed) % 32;
+    int file = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (file < 0) return fault("create", relation, file, 0);
+    for (uint32_t block = 0; block < count; block++) {
+      versions[block] = next_version(number * 32 + block);
+      make_page(buffer, relation, block, versions[block]);
+      if (pwrite(file, buffer, PAGE, (off_t)block * PAGE) != PAGE) fault("write", block, -3, 0);
+    }
+    __atomic_fetch_add(&ledger->writes, count, __ATOMIC_SEQ_CST);
+    for (uint32_t turn = 0; turn < 64; turn++) {
+      uint32_t block = next_random(&seed) % count;
+      if (turn % 16 == 0) usleep(500);
+      if (pread(file, buffer, PAGE, (off_t)block * PAGE) != PAGE) fault("a short read", block, -3, 0);
+      int64_t found = version_of(buffer, relation, block);
+      if (found != versions[block]) fault("read", block, found, versions[block]);
+      __atomic_fetch_add(&ledger->reads, 1, __ATOMIC_SEQ_CST);
+    }
+    close(file);
+    if (next_random(&seed) % 2 == 0 && truncate(path, 0) < 0) fault("truncate", relation, -1, 0);
+    if (unlink(path) < 0) fault("unlink", relation, -1, 0);
+    __atomic_fetch_add(&ledger->cuts, 1, __ATOMIC_SEQ_CST);
+  }
+}
+
 struct stress {
   const char *path;
   uint32_t relation, blocks, processes, rounds;
   uint64_t seed;
-  bool cuts, kills, files;
+  bool cuts, kills, files, lives;
 };
 
 static pid_t start_child(const struct stress *stress, uint32_t number, uint32_t life)
@@ -285,7 +339,8 @@ static pid_t start_child(const struct stress *stress, uint32_t number, uint32_t 
   pid_t pid = fork();
   if (pid != 0) return pid;
   uint64_t seed = stress->seed * 1000003 + number * 101 + life * 7919;
-  if (stress->files && number == 0)
+  if (stress->lives) live_again(stress->path, stress->relation + number, number, stress->rounds, seed);
+  else if (stress->files && number == 0)
     for (uint32_t round = 0; round < 20; round++) check_listing(stress->path, stress->relation, stress->blocks);
   else if (stress->files)
     use_files(stress->path, stress->relation, stress->blocks, number, stress->processes, stress->rounds, seed);
@@ -320,7 +375,7 @@ static void run_stress(const struct stress *stress)
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fault("a process has died", 0, status, 0);
     alive--;
   }
-  if (!stress->cuts && !stress->files) {
+  if (!stress->cuts && !stress->files && !stress->lives) {
     int file = open(stress->path, O_RDWR);
     for (uint32_t block = 0; block < stress->blocks; block++) {
       if (lock(block)) write_blocks(file, stress->relation, block, 1);
@@ -447,6 +502,9 @@ static void run_line(const char *line)
   } else if (is_command(line, "part")) {
     uint32_t zero = 0;
     answer(pwrite((int)file, &zero, 4, (off_t)a));
+  } else if (is_command(line, "flag")) {
+    uint8_t flag = (uint8_t)b;
+    answer(pwrite((int)file, &flag, 1, (off_t)a));
   } else if (is_command(line, "word")) {
     uint32_t word = 0;
     if (pread((int)file, &word, 4, (off_t)a) == 4) answer(word);
@@ -469,13 +527,32 @@ static void run_line(const char *line)
     }
     waitpid(pid, &result, 0);
     if (result != 0) printf("died %d\n", result);
+  } else if (is_command(line, "fill")) {
+    /* Blocks b … b + c of a relation get a version of their own. */
+    bool is_done = true;
+    for (uint32_t index = 0; index < (uint32_t)c && is_done; index++)
+      is_done = write_blocks((int)file, (uint32_t)a, (uint32_t)b + index, 1);
+    answer(is_done ? c : -1);
+  } else if (is_command(line, "clock")) {
+    ledger->clock = (uint32_t)file;
+    answer(0);
+  } else if (is_command(line, "copied")) {
+    /* As a file is copied: one write after another, from where it is. */
+    make_page(buffer, (uint32_t)a, (uint32_t)b, (uint32_t)c);
+    lseek((int)file, (off_t)b * PAGE, SEEK_SET);
+    answer(write((int)file, buffer, PAGE));
+  } else if (is_command(line, "blocks")) {
+    answer(fstat((int)file, &status) < 0 ? -1 : status.st_blocks * 512 / PAGE);
   } else if (is_command(line, "stress") || is_command(line, "kills") || is_command(line, "cuts") ||
-             is_command(line, "files")) {
-    memset(ledger, 0, sizeof *ledger);
+             is_command(line, "files") || is_command(line, "lives")) {
+    uint32_t clock = ledger->clock;
+    if (!is_command(line, "stress")) memset(ledger, 0, sizeof *ledger);
+    ledger->clock = clock;
     struct stress stress = {path, (uint32_t)a, (uint32_t)b, (uint32_t)c, (uint32_t)d, (uint64_t)e,
                             .cuts = is_command(line, "cuts"),
                             .kills = is_command(line, "kills") || is_command(line, "files"),
-                            .files = is_command(line, "files")};
+                            .files = is_command(line, "files"),
+                            .lives = is_command(line, "lives")};
     run_stress(&stress);
   } else {
     printf("what?\n");
@@ -485,8 +562,13 @@ static void run_line(const char *line)
 int main(void)
 {
   char line[4096];
-  ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const char *path = getenv("VARVE_TEST_LEDGER");
+  int file = path == NULL ? -1 : open(path, O_RDWR | O_CREAT, 0600);
+  int flags = file < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+  if (file >= 0 && ftruncate(file, sizeof *ledger) < 0) return 1;
+  ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, flags, file, 0);
   if (ledger == MAP_FAILED) return 1;
+  if (file >= 0) close(file);
   while (fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = 0;
     run_line(line);

@@ -150,7 +150,7 @@ export const PURE_BUILTINS = ['node:buffer', 'node:events', 'node:path', 'node:u
 
 /** Built-in modules that are pure in what we use of them, and where they have a place. */
 export const BUILTINS_BY_PART: Readonly<Record<string, readonly string[]>> = {
-  'node:zlib': ['src/postgres', 'src/pageserver'],
+  'node:zlib': ['src/postgres', 'src/pageserver', 'src/compute'],
   'node:crypto': ['src/base', 'src/io', 'src/postgres', 'src/safekeeper'],
 };
 

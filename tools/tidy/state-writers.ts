@@ -14,6 +14,8 @@ export const STATE_KEEPERS = [
  * this list.
  */
 export const STATE_WRITERS: Readonly<Record<string, string>> = {
+  'src/compute/free-space-maps.ts':
+    'A free space map gets its place only where the server has made none itself; the directory outlives no crash.',
   'src/compute/lazy/find-shim.ts':
     'Sources are copied to where a compiler may read them, for as long as it runs.',
   'src/compute/lazy/lazy-directory.ts':

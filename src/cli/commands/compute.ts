@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BadRequestError } from '../../base/errors.ts';
+import { BadRequestError, VarveError } from '../../base/errors.ts';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../base/ids.ts';
+import { parseInstant } from '../../base/instant.ts';
 import { formatLsn, type Lsn } from '../../base/lsn.ts';
 import type { Compute, ComputeArguments } from '../../compute/main.ts';
 import { checkMembership, type SafekeeperAddress } from '../../contracts/membership.ts';
@@ -15,10 +16,12 @@ import {
   parseIdOption,
   parseLsnOption,
   parseSafekeepers,
+  parseSize,
   readToken,
 } from '../option-values.ts';
 import { Progress } from '../progress.ts';
 
+type Point = { readonly lsn: Lsn } | { readonly timeMicros: bigint };
 type Address = ComputeArguments['listen'];
 
 interface ComputeFlags {
@@ -31,11 +34,14 @@ interface ComputeFlags {
   readonly listen: Address;
   readonly pg: number;
   readonly pgBin?: string;
+  readonly spec?: string;
   readonly set: Readonly<Record<string, string>>;
   readonly segmentSize: number;
   readonly storageWait: number;
+  readonly diskBudget?: number;
+  readonly diskWait: number;
   readonly readOnly?: true;
-  readonly at?: Lsn;
+  readonly at?: Point;
   readonly standby?: true;
   readonly fill?: true;
   readonly authTokenPath?: string;
@@ -65,12 +71,17 @@ export function registerCompute(program: Command, context: CliContext): void {
       host: '127.0.0.1',
       port: 5432,
     })
-    .option('--read-only', 'a server that reads the branch as of an LSN, and cannot write')
-    .option('--at <lsn>', 'with --read-only: as of where', parseLsnOption)
+    .option('--read-only', 'a server that reads the branch as of an LSN or a time, and cannot write')
+    .option(
+      '--at <lsn-or-time>',
+      'with --read-only: as of where, or when (ISO 8601, with its zone)',
+      parsePoint,
+    )
     .option('--standby', 'a server that follows the branch as safekeepers commit it, and cannot write')
     .option('--fill', 'bring all pages before the start, not when they are first read')
     .option('--pg <major>', 'version of PostgreSQL that the branch is of', parseCount, 17)
     .option('--pg-bin <directory>', 'PostgreSQL’s programs (those that npm brings)')
+    .option('--spec <file>', 'JSON: settings, roles, databases and more of the server; see docs/compute.md')
     .option('--set <name=value>', 'a setting of the server; may be repeated', collectSetting, {})
     .option('--segment-size <bytes>', 'of the WAL', parseSegmentBytes, SEGMENT_BYTES_DEFAULT)
     .option(
@@ -78,6 +89,13 @@ export function registerCompute(program: Command, context: CliContext): void {
       'give up a start that storage has not brought by then',
       parseDuration,
       60_000,
+    )
+    .option('--disk-budget <size>', 'what local files may take (80% of what is free at the start)', parseSize)
+    .option(
+      '--disk-wait <time>',
+      'how long writing is slow for want of room on the disk, before the server begins anew',
+      parseDuration,
+      30_000,
     )
     .option('--auth-token-path <file>', 'a token, for a pageserver and safekeepers that ask for one')
     .addOption(new Option('--log-level <level>', 'to standard error').choices(LOG_LEVELS).default('warn'))
@@ -149,9 +167,12 @@ function toOptions({ files }: CliContext, flags: ComputeFlags): ComputeArguments
     postgresMajor: flags.pg,
     listen: flags.listen,
     walSegmentBytes: flags.segmentSize,
+    ...(flags.spec === undefined ? {} : { specPath: flags.spec }),
     settings: flags.set,
     isFilledFirst: flags.fill === true,
     storageWaitMs: flags.storageWait,
+    ...(flags.diskBudget === undefined ? {} : { diskBudgetBytes: flags.diskBudget }),
+    diskWaitMs: flags.diskWait,
   };
 }
 
@@ -163,7 +184,20 @@ function parseMode({ readOnly, at, standby }: ComputeFlags): ComputeArguments['m
   if ((readOnly === undefined) !== (at === undefined)) {
     throw new BadRequestError('MISSING_ARGUMENT', '--read-only and --at go together');
   }
-  return at === undefined ? { kind: 'primary' } : { kind: 'read-only', lsn: at };
+  return at === undefined ? { kind: 'primary' } : { kind: 'read-only', ...at };
+}
+
+/** An LSN has a slash, and a time has none. */
+function parsePoint(text: string): Point {
+  if (text.includes('/')) return { lsn: parseLsnOption(text) };
+  try {
+    return { timeMicros: parseInstant(text) };
+  } catch (error) {
+    if (!(error instanceof VarveError)) throw error;
+    throw new InvalidArgumentError(
+      'Write an LSN as two hexadecimal halves (0/16B5A50), or a time with its zone (2026-03-01T12:00:00Z).',
+    );
+  }
 }
 
 function collectSetting(text: string, former: Readonly<Record<string, string>>): Record<string, string> {

@@ -16,18 +16,29 @@ import {
   encodeSharedHeader,
   FILE_LAZY,
   GUARDED_CONTROL_FILE,
+  HAS_CHECKSUMS_OFFSET,
   HOLDS_WAL_OFFSET,
   IS_COMPLETE_OFFSET,
   LIST_FILE,
+  SHARED_BYTES_WITH_GROWN,
   SHARED_FILE,
   SHIM_FILE,
   SOCKET_FILE,
   sharedBytes,
   stateOffset,
+  WAL_FREE,
+  WAL_HELD,
+  WAL_SLOWED,
 } from './format.ts';
 import { PageReads } from './page-reads.ts';
-import { ShimConnection, type ShimRequests } from './shim-connection.ts';
+import {
+  type GivePermission,
+  type GiveReport,
+  ShimConnection,
+  type ShimRequests,
+} from './shim-connection.ts';
 
+const EVICTOR_VARIABLE = 'VARVE_SHIM_EVICTOR';
 /** sun_path holds so many, and a zero byte. */
 const SOCKET_PATH_BYTES_MAX = 107;
 
@@ -42,6 +53,8 @@ export interface LazyDirectoryOptions {
   /** Path of the shim: findShim. */
   readonly shim: string;
   readonly pages: PageSource;
+  /** Whether blocks may be given back: then an evictor can be run. */
+  readonly givesBack?: boolean;
   /** Told of what the server gets as an I/O error. */
   readonly onFailed: (error: Error) => void;
 }
@@ -74,6 +87,10 @@ export class LazyDirectory implements AsyncDisposable {
   #lastMade = '';
   #listener: Listener | undefined;
   #serverPid: number | undefined;
+  #isWalHeld = false;
+  #isWalSlowed = false;
+  #giver: ((report: GiveReport) => Promise<GivePermission>) | undefined;
+  #blocksAgain = 0;
   #closed: Promise<void> | undefined;
 
   private constructor(options: LazyDirectoryOptions, doors: LazyDoors) {
@@ -175,7 +192,39 @@ export class LazyDirectory implements AsyncDisposable {
 
   /** While it holds, whoever writes WAL waits. */
   holdWal(holds: boolean): void {
-    this.#setByte(HOLDS_WAL_OFFSET, holds ? 1 : 0);
+    this.#isWalHeld = holds;
+    this.#setWal();
+  }
+
+  /** WAL is written slowly, at a megabyte or so in a second. */
+  slowWal(slows: boolean): void {
+    this.#isWalSlowed = slows;
+    this.#setWal();
+  }
+
+  #setWal(): void {
+    const slowed = this.#isWalSlowed ? WAL_SLOWED : WAL_FREE;
+    this.#setByte(HOLDS_WAL_OFFSET, this.#isWalHeld ? WAL_HELD : slowed);
+  }
+
+  /** Before the server is started: its pages' LSNs tell of all that is to be kept of them. */
+  noteChecksums(): void {
+    this.#setByte(HAS_CHECKSUMS_OFFSET, 1);
+  }
+
+  /** What a process of the server's account is to see in its environment so that it is the evictor, and does nothing else. */
+  get evictorEnvironment(): Readonly<Record<string, string>> {
+    return { ...this.environment, [EVICTOR_VARIABLE]: '1' };
+  }
+
+  /** Blocks that were read again after they had been given back. */
+  get blocksAgain(): number {
+    return this.#blocksAgain;
+  }
+
+  /** Who answers the evictor. It is told no LSN that is higher than that at which pages are read from then on. */
+  answerEvictor(giver: (report: GiveReport) => Promise<GivePermission>): void {
+    this.#giver = giver;
   }
 
   /** Serves nothing any more. The server gets an I/O error for what it has not read. */
@@ -195,11 +244,12 @@ export class LazyDirectory implements AsyncDisposable {
     const content = await readWholeFile(files, shim);
     await using copy = await files.openForUpdate(this.#path(SHIM_FILE));
     await copy.write(content, 0, content.length, 0);
-    const header = encodeSharedHeader();
+    const header = encodeSharedHeader(this.#options.givesBack === true);
     this.#shared = await files.openForUpdate(this.#path(SHARED_FILE));
     if (this.#shared.sizeBytes > 0) throw new AssertionError('a lazy directory is used again');
     await this.#shared.write(header, 0, header.length, 0);
-    await this.#shared.resize(sharedBytes(0));
+    const { givesBack } = this.#options;
+    await this.#shared.resize(givesBack === true ? SHARED_BYTES_WITH_GROWN : sharedBytes(0));
     this.#listener = await sockets.listen({ path: this.#path(SOCKET_FILE) }, (connection) => {
       const accepted = new ShimConnection(connection, this.#requests, (closed) =>
         this.#connections.delete(closed),
@@ -217,8 +267,22 @@ export class LazyDirectory implements AsyncDisposable {
     untilListed: (signal) => untilCancelled(signal, this.#complete.promise),
     read: (number, block, count, target, signal) => this.#reads.read(number, block, count, target, signal),
     prefetch: (number, block, count) => this.#reads.prefetch(number, block, count),
+    readAgain: async (key, block, count, aheadCount, target, signal) => {
+      await this.#reads.readAgain(key, block, count, aheadCount, target, signal);
+      this.#blocksAgain += count;
+    },
+    prefetchAgain: (key, block, count) => this.#reads.prefetchAgain(key, block, count),
+    give: (report) => this.#give(report),
     onFailed: (error) => this.#options.onFailed(error),
   };
+
+  async #give(report: GiveReport): Promise<GivePermission> {
+    if (this.#giver === undefined) throw new BadRequestError('BAD_REQUEST', 'nobody has started an evictor');
+    const permission = await this.#giver(report);
+    // Of a block that is given back from here on another version may have been read ahead than the one that goes.
+    if (permission.giveBytes > 0) this.#reads.dropAhead();
+    return permission;
+  }
 
   async #find(key: FileKey, signal: AbortSignal): Promise<Uint8Array | undefined> {
     for (;;) {
@@ -248,7 +312,7 @@ export class LazyDirectory implements AsyncDisposable {
   async #grow(): Promise<void> {
     const pages = this.#list.presencePages;
     if (pages > this.#sharedPages) {
-      await this.#openShared().resize(sharedBytes(pages));
+      if (this.#options.givesBack !== true) await this.#openShared().resize(sharedBytes(pages));
       this.#sharedPages = pages;
     }
     this.#grown.resolve();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
-import type { PageSource } from '../page-source.ts';
+import type { BlockHistory, PageSource } from '../page-source.ts';
 import { FileList } from './file-list.ts';
 import { PageReads } from './page-reads.ts';
 
@@ -18,8 +18,10 @@ class SlowPages implements PageSource {
     block: number,
     count: number,
     target: Uint8Array,
+    _signal: AbortSignal,
+    history?: BlockHistory,
   ): Promise<void> {
-    this.asked.push(`${fork}:${block}+${count}`);
+    this.asked.push(`${fork}:${block}+${count}${history === 'given-back' ? ' again' : ''}`);
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
     if (this.failures-- > 0) throw new Error('storage is away');
     for (let index = 0; index < count; index++)
@@ -122,5 +124,49 @@ describe('reads of pages', () => {
     const { reads } = open();
     await expect(reads.read(number, block, count, new Uint8Array(0), signal)).rejects.toThrow(/no file/);
     reads.prefetch(number, block, count);
+  });
+});
+
+describe('reads of what was given back', () => {
+  const KEY = [1663, 5, 9, 1] as const;
+
+  async function readAgain(reads: PageReads, pages: SlowPages, block: number, count: number, ahead: number) {
+    const target = new Uint8Array(count * BLOCK_BYTES);
+    const done = reads.readAgain(KEY, block, count, ahead, target, signal);
+    pages.answer();
+    await done;
+    return firstBytes(target);
+  }
+
+  test('are by key, of the main fork, with as many ahead as are wanted', async () => {
+    const { pages, reads } = open();
+    expect(await readAgain(reads, pages, 7, 2, 0)).toEqual([131_079 % 251, 131_080 % 251]);
+    await readAgain(reads, pages, 100, 16, 70);
+    await readAgain(reads, pages, 116, 64, 0);
+    expect(pages.asked).toEqual([
+      '0:131079+2 again',
+      '0:131172+16 again',
+      '0:131188+64 again',
+      '0:131252+6 again',
+    ]);
+    const bad = reads.readAgain(KEY, 131_070, 3, 0, new Uint8Array(3 * BLOCK_BYTES), signal);
+    await expect(bad).rejects.toThrow(/has 3 blocks/);
+  });
+
+  test('get nothing that was read ahead before it was given back, also if it is on its way', async () => {
+    const { pages, reads } = open();
+    reads.prefetchAgain(KEY, 0, 8);
+    reads.prefetch(0, 0, 8);
+    reads.dropAhead();
+    await readAgain(reads, pages, 2, 2, 0);
+    await read(reads, pages, 0, 2, 2);
+    expect(pages.asked).toEqual(['0:131072+8 again', '3:0+8', '0:131074+2 again', '3:2+2']);
+  });
+
+  test('and those of untouched blocks do not get each other’s', async () => {
+    const { pages, reads } = open();
+    reads.prefetch(1, 0, 8);
+    await readAgain(reads, pages, 0, 1, 0);
+    expect(pages.asked).toEqual(['3:131072+8', '0:131072+1 again']);
   });
 });

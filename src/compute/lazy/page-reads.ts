@@ -1,14 +1,16 @@
 import { AssertionError, BadRequestError } from '../../base/errors.ts';
 import { RELATION_SEGMENT_BLOCKS } from '../../postgres/files/relation-file-name.ts';
-import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
-import type { PageSource } from '../page-source.ts';
-import type { FileContent, FileList } from './file-list.ts';
-import { RUN_BLOCKS_MAX } from './format.ts';
+import { BLOCK_BYTES, FORK_MAIN } from '../../postgres/wal/record-header.ts';
+import type { BlockHistory, PageSource } from '../page-source.ts';
+import type { FileContent, FileKey, FileList } from './file-list.ts';
+import { FILES_MAX, FORK_FACTOR, RUN_BLOCKS_MAX } from './format.ts';
 
 /** What is kept that was read ahead and nobody has asked for yet. */
 const AHEAD_BLOCKS_MAX = 4096;
 /** A request that the shim has made so long goes on where the last one ended: what follows is wanted soon. */
 const SEQUENTIAL_BLOCKS = 16;
+
+type RelationContent = Extract<FileContent, { kind: 'relation' }> & { readonly history: BlockHistory };
 
 /** Blocks that were read before anybody asked for them. */
 interface AheadRun {
@@ -22,8 +24,9 @@ interface AheadRun {
 }
 
 /**
- * Blocks of the files in the list. A block is asked for once, by whoever owns it, and what was read ahead is right
- * whenever that is: nobody has changed a block that nobody has.
+ * Blocks that the server has not got: of files in the list, or given back. A block is asked for by whoever owns it, and what
+ * was read ahead is right whenever that is: nobody has changed a block that nobody has. Where blocks are given back, what was
+ * read ahead is dropped before: they may have been changed since.
  */
 export class PageReads {
   readonly #pages: PageSource;
@@ -34,6 +37,8 @@ export class PageReads {
   /** Oldest first. */
   readonly #runs = new Set<AheadRun>();
   #aheadBlocks = 0;
+  /** Of files of which blocks were given back: numbers that no file of the list has, by key. */
+  readonly #again = new Map<string, number>();
 
   /** @param signal ends what nobody waits for */
   constructor(pages: PageSource, list: FileList, signal: AbortSignal) {
@@ -57,6 +62,45 @@ export class PageReads {
     if (content === undefined)
       throw new BadRequestError('BAD_REQUEST', `no file ${number} has ${count} blocks from ${block} on`);
     if (content.kind === 'slru') return await this.#readSegment(content, block, target, signal);
+    const known = { ...content, history: 'untouched' } as const;
+    const isRead = this.#readRelation(known, number, block, target, signal);
+    if (count >= SEQUENTIAL_BLOCKS) this.prefetch(number, block + count, RUN_BLOCKS_MAX);
+    await isRead;
+  }
+
+  /**
+   * Reads blocks that were given back, of a file by its key, and some behind them ahead.
+   * @throws as read
+   */
+  async readAgain(
+    key: FileKey,
+    block: number,
+    count: number,
+    aheadCount: number,
+    target: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const content = contentOfKey(key, block, count);
+    const number = this.#numberOf(key);
+    const isRead = this.#readRelation(content, number, block, target, signal);
+    for (let ahead = 0; ahead < aheadCount; ahead += RUN_BLOCKS_MAX)
+      this.#prefetch(content, number, block + count + ahead, Math.min(RUN_BLOCKS_MAX, aheadCount - ahead));
+    await isRead;
+  }
+
+  /** Nothing that was read ahead is given to anybody any more, also where it is on its way. */
+  dropAhead(): void {
+    for (const run of this.#runs) this.#forget(run);
+  }
+
+  async #readRelation(
+    content: RelationContent,
+    number: number,
+    block: number,
+    target: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const count = target.length / BLOCK_BYTES;
     const parts: Promise<void>[] = [];
     for (let index = 0; index < count; ) {
       const run = this.#ahead.get(keyOf(number, block + index));
@@ -65,14 +109,22 @@ export class PageReads {
       parts.push(this.#readPart(content, number, block + index, part, run, signal));
       index = end;
     }
-    if (count >= SEQUENTIAL_BLOCKS) this.prefetch(number, block + count, RUN_BLOCKS_MAX);
     await Promise.all(parts);
   }
 
   /** Reads blocks that may be asked for. Does nothing where that is too much. */
   prefetch(number: number, block: number, count: number): void {
     const known = this.#list.contentOf(number);
-    if (known?.kind !== 'relation' || block >= known.blocks) return;
+    if (known?.kind !== 'relation') return;
+    this.#prefetch({ ...known, history: 'untouched' }, number, block, count);
+  }
+
+  /** As prefetch, of blocks that were given back. */
+  prefetchAgain(key: FileKey, block: number, count: number): void {
+    this.#prefetch(contentOfKey(key, block, count), this.#numberOf(key), block, count);
+  }
+
+  #prefetch(known: RelationContent, number: number, block: number, count: number): void {
     let first = block;
     const end = Math.min(block + count, known.blocks);
     while (first < end) {
@@ -81,6 +133,16 @@ export class PageReads {
       if (after > first) this.#readAhead(known, number, first, after - first);
       first = after + 1;
     }
+  }
+
+  #numberOf(key: FileKey): number {
+    const text = key.join(' ');
+    let number = this.#again.get(text);
+    if (number === undefined) {
+      number = FILES_MAX + this.#again.size;
+      this.#again.set(text, number);
+    }
+    return number;
   }
 
   #contentOf(number: number, block: number, count: number): FileContent | undefined {
@@ -98,7 +160,7 @@ export class PageReads {
   }
 
   async #readPart(
-    content: FileContent,
+    content: RelationContent,
     number: number,
     block: number,
     target: Uint8Array,
@@ -114,15 +176,13 @@ export class PageReads {
   }
 
   async #readNow(
-    content: FileContent,
+    { relation, contentFork, firstBlock, history }: RelationContent,
     block: number,
     target: Uint8Array,
     signal: AbortSignal,
   ): Promise<void> {
-    if (content.kind !== 'relation') throw new AssertionError('a segment of an SLRU is read in blocks');
-    const { relation, contentFork, firstBlock } = content;
     const count = target.length / BLOCK_BYTES;
-    await this.#pages.readPages(relation, contentFork, firstBlock + block, count, target, signal);
+    await this.#pages.readPages(relation, contentFork, firstBlock + block, count, target, signal, history);
   }
 
   async #readSegment(
@@ -137,7 +197,7 @@ export class PageReads {
     target.set(segment.subarray(block * BLOCK_BYTES, block * BLOCK_BYTES + target.length));
   }
 
-  #readAhead(content: FileContent, number: number, block: number, count: number): void {
+  #readAhead(content: RelationContent, number: number, block: number, count: number): void {
     const bytes = new Uint8Array(count * BLOCK_BYTES);
     // Whoever wants a block of a run that failed reads it then, and sees why.
     const isRead = this.#readNow(content, block, bytes, this.#signal).then(
@@ -171,6 +231,22 @@ export class PageReads {
       if (this.#ahead.get(run.firstKey + index) === run) this.#ahead.delete(run.firstKey + index);
     }
   }
+}
+
+/** Of a segment of a relation's main fork: those of others are never given back. @throws BadRequestError */
+function contentOfKey(key: FileKey, block: number, count: number): RelationContent {
+  const [tablespace, database, relation, segment] = key;
+  const isBad = tablespace === 0 || segment >= FORK_FACTOR || block + count > RELATION_SEGMENT_BLOCKS;
+  if (isBad || count < 1)
+    throw new BadRequestError('BAD_REQUEST', `no file ${key.join('/')} has ${count} blocks from ${block} on`);
+  return {
+    kind: 'relation',
+    relation: { tablespace, database, relation },
+    contentFork: FORK_MAIN,
+    firstBlock: segment * RELATION_SEGMENT_BLOCKS,
+    blocks: RELATION_SEGMENT_BLOCKS,
+    history: 'given-back',
+  };
 }
 
 const keyOf = (number: number, block: number): number => number * RELATION_SEGMENT_BLOCKS + block;

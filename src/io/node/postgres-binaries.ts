@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import {
   chmod,
@@ -12,6 +13,7 @@ import {
   rm,
   stat,
   symlink,
+  writeFile,
 } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -24,6 +26,12 @@ interface SymlinkEntry {
   readonly source: string;
   /** Path of the link to make, relative to the package. */
   readonly target: string;
+}
+
+/** What is remembered of programs that have run. */
+interface KnownPrograms extends ServerPrograms {
+  /** Of `postgres` there. */
+  readonly stamp: string;
 }
 
 const fail = (reason: string): VarveError => new VarveError('precondition', 'POSTGRES_PROGRAMS', reason);
@@ -64,15 +72,17 @@ export async function hydrateSymlinks(packageDirectory: string): Promise<void> {
   }
 }
 
-/** Whether the account can really run the server: reach it, execute it and load its libraries. */
-function canRun(binDirectory: string, account: Account): string | undefined {
+/** What a server says of itself; a text where the account cannot run it: reach it, execute it and load its libraries. */
+function tryToRun(binDirectory: string, account: Account): { readonly major: number } | string {
   const result = spawnSync(join(binDirectory, 'postgres'), ['--version'], {
     ...spawnIdentity(account),
     cwd: '/',
     encoding: 'utf8',
   });
   if (result.error !== undefined) return result.error.message;
-  return result.status === 0 ? undefined : result.stderr.trim();
+  if (result.status !== 0) return result.stderr.trim();
+  const major = /^postgres \(PostgreSQL\) (\d+)/.exec(result.stdout)?.[1];
+  return major === undefined ? `this is no PostgreSQL: ${result.stdout.trim()}` : { major: Number(major) };
 }
 
 /**
@@ -106,6 +116,12 @@ export async function isTraversable(directory: string): Promise<boolean> {
     if (((await stat(path)).mode & 0o001) === 0) return false;
     if (path === dirname(path)) return true;
   }
+}
+
+/** Tells a file from what was there before or comes later, as long as nobody means harm. */
+async function stampOf(path: string): Promise<string> {
+  const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path);
+  return [dev, ino, size, mtimeMs, ctimeMs].map((each) => Math.trunc(each).toString(16)).join('-');
 }
 
 /** Copies the package's `native` tree to the cache once, with its links, and gives the copy's bin directory. */
@@ -142,29 +158,88 @@ async function openToOthers(directory: string): Promise<void> {
   }
 }
 
+/** Programs that an account can run. */
+export interface ServerPrograms {
+  readonly binDirectory: string;
+  readonly major: number;
+}
+
 /**
  * The directory of server programs to use for an account: `binDirectory`, or the npm package's. Missing links of the
  * package are made; where the package cannot be written, or the account cannot reach it (a repository under a home
  * directory with mode 0700), a copy in a cache directory is used, which later runs find again.
  */
-export async function prepareBinaries(
+export async function prepareBinaries(account: Account, binDirectory?: string): Promise<string> {
+  return (await prepareServer(account, binDirectory)).binDirectory;
+}
+
+/** The same, with what they are. A server that has run for the account is not tried again as long as nobody replaces it. */
+export async function prepareServer(
   account: Account,
   binDirectory = packagedBinDirectory(),
-): Promise<string> {
+): Promise<ServerPrograms> {
+  const place = await placeOfKnown(account, binDirectory);
+  const known = place === undefined ? undefined : await findKnown(account, place);
+  if (known !== undefined) return known;
+  const found = await findPrograms(account, binDirectory);
+  if (place !== undefined) await remember(place, found);
+  return found;
+}
+
+async function findPrograms(account: Account, binDirectory: string): Promise<ServerPrograms> {
   const packageDirectory = resolve(binDirectory, '..', '..');
   const isPackage = existsSync(join(packageDirectory, 'native', 'pg-symlinks.json'));
+  let usable = binDirectory;
   if (isPackage) {
     try {
       await hydrateSymlinks(packageDirectory);
     } catch (error) {
       if (!['EACCES', 'EPERM', 'EROFS'].includes(errorCode(error) ?? '')) throw error;
-      return copyToCache(packageDirectory);
+      usable = await copyToCache(packageDirectory);
     }
   }
-  if (canRun(binDirectory, account) === undefined) return binDirectory;
-  const usable = isPackage ? await copyToCache(packageDirectory) : binDirectory;
-  const failure = canRun(usable, account);
-  if (failure !== undefined)
-    throw fail(`cannot run ${join(usable, 'postgres')} as uid ${account.uid}: ${failure}`);
-  return usable;
+  let result = tryToRun(usable, account);
+  if (typeof result === 'string' && isPackage && usable === binDirectory) {
+    usable = await copyToCache(packageDirectory);
+    result = tryToRun(usable, account);
+  }
+  if (typeof result !== 'string') return { binDirectory: usable, major: result.major };
+  throw fail(`cannot run ${join(usable, 'postgres')} as uid ${account.uid}: ${result}`);
+}
+
+/** Where it stands what ran: a file for these programs as they are, and this account. undefined where there is no place, or no program. */
+async function placeOfKnown(account: Account, binDirectory: string): Promise<string | undefined> {
+  try {
+    const stamp = await stampOf(join(binDirectory, 'postgres'));
+    const name = createHash('sha256')
+      .update(`${account.uid} ${resolve(binDirectory)} ${stamp}`)
+      .digest('hex');
+    return join(await openCacheDirectory(), `ran-${name}`);
+  } catch (error) {
+    // Then it is tried each time, which also says what is wrong.
+    if (error instanceof VarveError || errorCode(error) !== undefined) return undefined;
+    throw error;
+  }
+}
+
+async function findKnown(account: Account, place: string): Promise<ServerPrograms | undefined> {
+  try {
+    const { binDirectory, major, stamp } = JSON.parse(await readFile(place, 'utf8')) as KnownPrograms;
+    if ((await stampOf(join(binDirectory, 'postgres'))) !== stamp) return undefined;
+    return account.isOther && !(await isTraversable(binDirectory)) ? undefined : { binDirectory, major };
+  } catch (error) {
+    // There is none, half of it was written, or the copy has been cleared away.
+    if (error instanceof SyntaxError || errorCode(error) !== undefined) return undefined;
+    throw error;
+  }
+}
+
+async function remember(place: string, { binDirectory, major }: ServerPrograms): Promise<void> {
+  const known: KnownPrograms = { binDirectory, major, stamp: await stampOf(join(binDirectory, 'postgres')) };
+  try {
+    await writeFile(place, JSON.stringify(known), { mode: 0o600 });
+  } catch (error) {
+    // It is tried again next time.
+    if (errorCode(error) === undefined) throw error;
+  }
 }

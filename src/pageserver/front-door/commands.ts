@@ -4,11 +4,15 @@ import { formatLsn, type Lsn } from '../../base/lsn.ts';
 import { type PageServiceCommand, parsePageServiceCommand } from '../../contracts/page-commands.ts';
 import { checkAccess, type TokenClaims } from '../../contracts/token.ts';
 import type { Clock } from '../../io/clock.ts';
+import { copiedIn } from '../../libpq/copied-in.ts';
 import type { Session, SessionHandler } from '../../libpq/server/session.ts';
 import { isBug } from '../../libpq/server/sqlstate.ts';
 import type { LogFields, Logger } from '../../observe/log.ts';
 import { firstRecordPosition } from '../../postgres/wal/page-header.ts';
 import { CommandError, SQLSTATE_INVALID_PARAMETER_VALUE } from '../../postgres/wire/wire-error.ts';
+import { POSTGRES_EPOCH_MICROS } from '../administration/postgres-time.ts';
+import { streamFreeSpaceMaps } from '../auxiliary/stream-free-space-maps.ts';
+import { takeAuxiliaryObjects } from '../auxiliary/take-auxiliary-objects.ts';
 import type { BackupOptions } from '../backup/backup-options.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import type { PageServiceMetrics } from '../page-service/page-service-metrics.ts';
@@ -80,6 +84,14 @@ export class PageserverCommands implements SessionHandler<Identity> {
         return this.#pageStream(session, command);
       case 'LeaseLsn':
         return this.#leaseLsn(session, command);
+      case 'FreeSpaceMaps':
+        return this.#freeSpaceMaps(session, command);
+      case 'PutAuxiliary':
+        return this.#putAuxiliary(session, command);
+      case 'LastLsn':
+        return this.#lastLsn(session, command);
+      case 'LsnAtTime':
+        return this.#lsnAtTime(session, command);
       case 'BaseBackup':
       case 'FullBackup':
       case 'StartSet':
@@ -118,6 +130,53 @@ export class PageserverCommands implements SessionHandler<Identity> {
     session.sendResult({
       columns: [{ name: 'valid_until', type: 'text' }],
       rows: [[renewLease(active, command.lsn)]],
+      commandTag: 'SELECT 1',
+    });
+  }
+
+  async #freeSpaceMaps(session: PageserverSession, command: Command<'FreeSpaceMaps'>): Promise<void> {
+    const { active } = await this.#timelinesOf(session, command).get(command.timelineId);
+    refuseArchived(active.timeline);
+    using departure = new DepartureBeforeCopy(session.leaving);
+    const signal = AbortSignal.any([session.signal, active.timeline.signal, departure.signal]);
+    const stream = streamFreeSpaceMaps(active, command.lsn, { task: 'base-backup', signal });
+    await copyOut(session, stream, () => departure[Symbol.dispose]());
+  }
+
+  async #putAuxiliary(session: PageserverSession, command: Command<'PutAuxiliary'>): Promise<void> {
+    const { active } = await this.#timelinesOf(session, command).get(command.timelineId);
+    refuseArchived(active.timeline);
+    using departure = new DepartureBeforeCopy(session.leaving);
+    const signal = AbortSignal.any([session.signal, active.timeline.signal, departure.signal]);
+    const begin = (): AsyncIterable<Uint8Array> => {
+      departure[Symbol.dispose]();
+      return copiedIn((receiver) => session.copyBoth(receiver, 'command'), signal);
+    };
+    await takeAuxiliaryObjects(active, command, begin, { task: 'administration', signal });
+  }
+
+  async #lastLsn(session: PageserverSession, command: Command<'LastLsn'>): Promise<void> {
+    const { active } = await this.#timelinesOf(session, command).get(command.timelineId);
+    session.sendResult({
+      columns: [{ name: 'lsn', type: 'text' }],
+      rows: [[formatLsn(active.timeline.lastRecordLsn)]],
+      commandTag: 'SELECT 1',
+    });
+  }
+
+  /** Answers as the HTTP API's `get_lsn_by_timestamp`, for who has but a tenant's token. */
+  async #lsnAtTime(session: PageserverSession, command: Command<'LsnAtTime'>): Promise<void> {
+    const { active } = await this.#timelinesOf(session, command).get(command.timelineId);
+    refuseArchived(active.timeline);
+    const signal = AbortSignal.any([session.signal, session.leaving, active.timeline.signal]);
+    const micros = command.timeMicros - POSTGRES_EPOCH_MICROS;
+    const { kind, lsn } = await active.reads.lsnByTimestamp(micros, { task: 'administration', signal });
+    session.sendResult({
+      columns: [
+        { name: 'kind', type: 'text' },
+        { name: 'lsn', type: 'text' },
+      ],
+      rows: [[kind, formatLsn(lsn)]],
       commandTag: 'SELECT 1',
     });
   }

@@ -11,4 +11,6 @@ function directoryOf(path: string): KeyRange {
 export const AUXILIARY_SLOTS: KeyRange = directoryOf('pg_replslot/any/state');
 export const AUXILIARY_MAPPINGS: KeyRange = directoryOf('pg_logical/mappings/any');
 export const AUXILIARY_SNAPSHOTS: KeyRange = directoryOf('pg_logical/snapshots/any');
+/** Any other path, such as those of free space maps. */
+export const AUXILIARY_OTHERS: KeyRange = directoryOf('any');
 export const AUXILIARY_STATISTICS: KeyRange = directoryOf('pg_stat/any');

@@ -1,6 +1,7 @@
 import { VarveError } from '../../base/errors.ts';
 import type { Lsn } from '../../base/lsn.ts';
 import { auxiliaryFileKey, changeAuxiliaryFiles } from '../keyspace/auxiliary-file.ts';
+import { NO_VALUE } from '../keyspace/stored-values.ts';
 import { lastLsnBeside } from '../layers/beside-wal.ts';
 import type { OpenLayer } from '../layers/open-layer.ts';
 import type { Stems } from '../layers/stems.ts';
@@ -14,22 +15,32 @@ interface AuxiliaryPlace {
   readerForIngest(): TimelineReader;
 }
 
+interface AuxiliaryObjectToStore {
+  readonly path: string;
+  /** Without it there is no such object from now on. */
+  readonly content: Uint8Array | undefined;
+  /** Where the content began to hold; undefined: at the last record. */
+  readonly lsn: Lsn | undefined;
+}
+
 /**
  * Puts an auxiliary object into the open layer, beside the last record. Nobody else puts anything there meanwhile.
  * @param layerFor gives the layer for so many bytes
- * @returns the LSN that it got
+ * @returns the LSN that it got, or that of the last record where nothing changes
  * @throws as Timeline.putAuxiliaryFile
  */
 export async function storeAuxiliaryFile(
   timeline: AuxiliaryPlace,
-  path: string,
-  content: Uint8Array | undefined,
+  { path, content, lsn: contentLsn }: AuxiliaryObjectToStore,
   layerFor: (lengthBytes: number) => Promise<OpenLayer>,
 ): Promise<number> {
   const recordEndLsn = timeline.lastRecordLsn;
   const key = auxiliaryFileKey(path);
   const old = await timeline.readerForIngest().readValue(key, lastLsnBeside(recordEndLsn));
-  const value = changeAuxiliaryFiles(old, { path, lsn: recordEndLsn as Lsn, content });
+  const since = (contentLsn === undefined ? recordEndLsn : Math.min(contentLsn, recordEndLsn)) as Lsn;
+  const value = changeAuxiliaryFiles(old, { path, lsn: since, content });
+  // What is there is newer, or there is nothing to be removed.
+  if (value === (old ?? NO_VALUE)) return recordEndLsn;
   const layer = await layerFor(value.length);
   const lsn = Math.max(layer.lsnStart, recordEndLsn + 1);
   if (lsn > lastLsnBeside(recordEndLsn)) {

@@ -275,14 +275,16 @@ export class Timeline implements ReadableTimeline {
   }
 
   /**
-   * Stores an auxiliary object as of the last record, beside WAL: right behind that record for whoever reads. Durable
-   * with the layer that it goes into (`flush`), and not to be had again from WAL if it is lost before.
+   * Stores an auxiliary object beside WAL: right behind the last record for whoever reads. Durable with the layer that it
+   * goes into (`flush`), and not to be had again from WAL if it is lost before.
+   * @param lsn where its content began to hold, at or below the last record; the last record itself, unless said otherwise.
+   *   An object that is there with a later one stays
    * @throws BadRequestError, as changeAuxiliaryFiles; VarveError ‘unavailable’ / NO_ROOM_BESIDE_WAL, until there is more
    *   WAL; ‘cancelled’
    */
-  async putAuxiliaryFile(path: string, content: Uint8Array | undefined): Promise<void> {
+  async putAuxiliaryFile(path: string, content: Uint8Array | undefined, lsn?: Lsn): Promise<void> {
     using _pass = this.enter();
-    await this.#memory.putBesideWal((layerFor) => storeAuxiliaryFile(this, path, content, layerFor));
+    await this.#memory.putBesideWal((layerFor) => storeAuxiliaryFile(this, { path, content, lsn }, layerFor));
   }
 
   /** What was put up to `lsn` can be read from now on. @param recordStartLsn of the record that ends there */

@@ -1,7 +1,7 @@
 import { BadRequestError, VarveError } from '../../base/errors.ts';
 import { parseTenantId, parseTimelineId, type TenantId, type TimelineId } from '../../base/ids.ts';
 import { formatLsn, INVALID_LSN, type Lsn } from '../../base/lsn.ts';
-import type { ProposerGreeting } from '../../contracts/acceptor-messages.ts';
+import { type ProposerGreeting, STANDBY_APPLY_OPTION } from '../../contracts/acceptor-messages.ts';
 import { NO_MEMBERSHIP } from '../../contracts/membership.ts';
 import { STATUS_STREAM_VERSION } from '../../contracts/status-stream.ts';
 import { checkAccess, type Gate, type TokenClaims, WHOLE_SERVICE } from '../../contracts/token.ts';
@@ -259,6 +259,7 @@ export class SafekeeperCommands implements SessionHandler<Identity> {
       logger: this.#options.logger.child({ ...key, connectionId, peer: session.peer }),
       metrics: receiverMetrics,
       signal: session.signal,
+      tellsStandbys: session.options.get(STANDBY_APPLY_OPTION) === 'on',
       openTimeline: async (greeting) => {
         const timeline = await this.#openForPush(key, greeting, command.allowTimelineCreation);
         isOpen = true;

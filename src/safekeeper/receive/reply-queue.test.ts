@@ -137,3 +137,18 @@ describe('how a stream ended', () => {
     expect(endingError({ networkError, acceptorError })).toBe(expected);
   });
 });
+
+test('what standbys have applied is told when it changes, and by what is repeated later', async () => {
+  const proposer = new Proposer();
+  const queue = new ReplyQueue(proposer);
+  // No LSN is made up.
+  queue.sendStandbyApply(toLsn(5));
+  expect(proposer.received).toEqual([]);
+  await queue.send(response(10));
+  for (const lsn of [5, 5, 8]) queue.sendStandbyApply(toLsn(lsn));
+  queue.sendFeedback(feedback(7));
+  queue.sendStandbyApply(undefined);
+  const told = proposer.received.map((each) => (each as AppendResponse).standbyApplyLsn);
+  expect(told).toEqual([undefined, 5, 8, 8, undefined]);
+  expect(proposer.received.every((each) => (each as AppendResponse).flushLsn === 10)).toBe(true);
+});

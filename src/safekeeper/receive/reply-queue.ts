@@ -1,3 +1,4 @@
+import type { Lsn } from '../../base/lsn.ts';
 import {
   type AcceptorMessage,
   type AppendResponse,
@@ -68,7 +69,19 @@ export class ReplyQueue {
    */
   sendFeedback(feedback: PageserverFeedback): void {
     if (this.#lastResponse === undefined || this.#isOver) return;
-    const message = { ...this.#lastResponse, pageserverFeedback: feedback };
+    this.#repeat({ ...this.#lastResponse, pageserverFeedback: feedback });
+  }
+
+  /** Likewise what standbys have applied, if that is news; undefined: there is none. Later answers of this queue's say it, too. */
+  sendStandbyApply(standbyApplyLsn: Lsn | undefined): void {
+    const last = this.#lastResponse;
+    if (last === undefined || this.#isOver || last.standbyApplyLsn === standbyApplyLsn) return;
+    const message = { ...last, standbyApplyLsn };
+    this.#lastResponse = message;
+    this.#repeat(message);
+  }
+
+  #repeat(message: AppendResponse): void {
     if (this.#writing === undefined && this.#port.unsentBytes < UNSENT_BYTES_MAX) {
       this.#port.sendCopyData(encodeAcceptorMessage(message));
     } else if (this.#queue.last?.kind === 'append-response') {

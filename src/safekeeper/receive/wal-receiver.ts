@@ -31,6 +31,8 @@ export interface WalReceiverOptions {
   readonly metrics: ReceiverMetrics;
   /** The connection's life: when it ends, nobody waits for the proposer to read its replies. */
   readonly signal: AbortSignal;
+  /** The proposer wants to know what standbys have applied. */
+  readonly tellsStandbys: boolean;
   /** Opens the timeline of the greeting, or makes it, and holds it until the receiver lets go. */
   readonly openTimeline: (greeting: ProposerGreeting) => Promise<ResidentTimeline>;
 }
@@ -111,17 +113,20 @@ export class WalReceiver implements CopyReceiver {
     stream: CopyStream,
     greeting: ProposerGreeting,
   ): Promise<Error | undefined> {
-    const { clock, metrics, connectionId, signal } = this.#options;
+    const { clock, metrics, connectionId, signal, tellsStandbys } = this.#options;
     using place = timeline.receivers.register(connectionId);
     const replies = new ReplyQueue(stream);
     using _feedback = timeline.feedback.listen((feedback) => replies.sendFeedback(feedback));
+    using _standbys = timeline.senders.onStandby(() => {
+      if (tellsStandbys) replies.sendStandbyApply(timeline.senders.standbyApplyLsn(clock.monotonicMs()));
+    });
     using _life = whenAborted([timeline.signal, signal], () => replies.giveUp());
     const loop = new AcceptorLoop({
       acceptor: timeline.acceptor,
       clock,
       gauges: metrics.gauges,
       signal: timeline.signal,
-      reply: (message) => replies.send(withStandbys(message, timeline)),
+      reply: (message) => replies.send(withStandbys(message, timeline, tellsStandbys ? clock : undefined)),
       onWritten: (wal) => stream.giveBackBody(wal),
       onRoom: () => this.#letGo(loop, stream),
       onElected: () => place.setStatus('Streaming'),
@@ -209,10 +214,20 @@ export class WalReceiver implements CopyReceiver {
   }
 }
 
-/** The proposer tells its server what the standbys' readers still need. */
-function withStandbys(message: AcceptorMessage, { senders }: ResidentTimeline): AcceptorMessage {
+/** The proposer tells its server what the standbys' readers still need, and what they see. @param clock where it wants that */
+function withStandbys(
+  message: AcceptorMessage,
+  { senders }: ResidentTimeline,
+  clock: Clock | undefined,
+): AcceptorMessage {
   if (message.kind !== 'append-response' || senders.count === 0) return message;
-  return { ...message, hotStandbyFeedback: senders.hotStandbyFeedback };
+  const { hotStandbyFeedback } = senders;
+  const standbyApplyLsn = clock === undefined ? undefined : senders.standbyApplyLsn(clock.monotonicMs());
+  return {
+    ...message,
+    hotStandbyFeedback,
+    ...(standbyApplyLsn === undefined ? {} : { standbyApplyLsn }),
+  };
 }
 
 /** Calls back once one of the signals is given, or has been, until the result is disposed of. */

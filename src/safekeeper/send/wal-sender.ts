@@ -79,6 +79,8 @@ export class WalSender implements CopyReceiver {
     const { connectionId, peer, applicationName } = this.#options;
     using place = this.#timeline.senders.register(connectionId, peer, applicationName);
     this.#place = place;
+    if (this.#request.term === undefined)
+      place.update({ joinedLsn: this.#timeline.acceptor.acceptor.commitLsn });
     using _positions = this.#timeline.acceptor.listen(() => this.#wakeUp());
     const stream = begin(this);
     const onAbort = (): void => this.#wakeUp();
@@ -99,7 +101,8 @@ export class WalSender implements CopyReceiver {
       case STANDBY_STATUS_TAG: {
         this.#status.read(view, offset, length);
         const { writeLsn, flushLsn, applyLsn, isReplyRequested } = this.#status;
-        this.#place?.update({ standby: { writeLsn, flushLsn, applyLsn } });
+        const heardAtMs = this.#options.clock.monotonicMs();
+        this.#place?.update({ standby: { writeLsn, flushLsn, applyLsn }, heardAtMs });
         if (isReplyRequested) {
           this.#isReplyRequested = true;
           this.#wakeUp();

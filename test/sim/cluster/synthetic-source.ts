@@ -42,6 +42,10 @@ export class SyntheticSource implements WalSource {
     this.#habits = habits;
   }
 
+  get writtenLsn(): Lsn {
+    return this.#wal.endLsn as Lsn;
+  }
+
   async run(startLsn: Lsn, sink: WalSink, signal: AbortSignal): Promise<void> {
     let given: number = startLsn;
     while (!signal.aborted) {
@@ -64,6 +68,10 @@ export class SyntheticSource implements WalSource {
 
   committed(commitLsn: Lsn): void {
     this.commitLsn = commitLsn;
+  }
+
+  applied(): void {
+    // No standby follows here.
   }
 
   hotStandbyFeedback(): void {

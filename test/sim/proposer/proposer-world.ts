@@ -28,6 +28,10 @@ export class SyntheticSource implements WalSource {
   #sink: WalSink | undefined;
   #end: PromiseWithResolvers<void> = Promise.withResolvers();
 
+  get writtenLsn(): Lsn {
+    return this.wal.endLsn as Lsn;
+  }
+
   run(startLsn: Lsn, sink: WalSink, signal: AbortSignal): Promise<void> {
     this.wal = new ServerWal(1, startLsn, this.previousLsn(startLsn));
     this.#sentLsn = startLsn;
@@ -62,6 +66,10 @@ export class SyntheticSource implements WalSource {
 
   committed(commitLsn: Lsn): void {
     this.commitLsn = commitLsn;
+  }
+
+  applied(): void {
+    // No standby follows here.
   }
 
   hotStandbyFeedback(): void {

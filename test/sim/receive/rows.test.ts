@@ -4,7 +4,9 @@ import { Gauge } from '../../../src/observe/metric-cells.ts';
 import {
   HOT_STANDBY_FEEDBACK_BYTES,
   HotStandbyFeedback,
+  STANDBY_STATUS_BYTES,
   writeHotStandbyFeedback,
+  writeStandbyStatus,
 } from '../../../src/postgres/wire/replication-messages.ts';
 import { timelineStatusOf } from '../../../src/safekeeper/administration/timeline-status.ts';
 import { AcceptorLoop } from '../../../src/safekeeper/receive/acceptor-loop.ts';
@@ -13,10 +15,10 @@ import { records, SimulatedSafekeeper, START_LSN, TENANT, TIMELINE } from './sim
 
 const SLOW_SYNC = { minUs: 20_000, maxUs: 20_000, tailChance: 0, tailFactor: 1 };
 
-async function elected(seed?: number) {
+async function elected(seed?: number, options = '') {
   const world = await SimulatedSafekeeper.start(seed);
   await world.createTimeline();
-  const proposer = await world.push();
+  const proposer = await world.push(options);
   await proposer.elect(1);
   return { world, proposer };
 }
@@ -321,6 +323,44 @@ describe('receiving WAL', () => {
     const answer = await proposer.next('append-response');
     expect(answer.hotStandbyFeedback).toEqual({ time: 5n, xmin: 2n ** 32n + 700n, catalogXmin: 0n });
   });
+
+  test.each([
+    ['standby_apply=on', true],
+    ['', false],
+  ])(
+    'what standbys have applied is told at once to a proposer that asks for it (“%s”)',
+    async (options, asks) => {
+      const { world, proposer } = await elected(undefined, options);
+      const end = proposer.appendRecords(records(10, 100));
+      await proposer.flushed(end);
+      const reader = await world.connect();
+      const stream = await world.kernel.perform(() =>
+        reader.copyBoth('START_REPLICATION PHYSICAL 0/100028', {
+          onCopyData: () => undefined,
+          onCopyEnd: () => undefined,
+        }),
+      );
+      const told = (): unknown[] =>
+        proposer.received.map(({ message }) => 'standbyApplyLsn' in message && message.standbyApplyLsn);
+      const say = async (lsn: number): Promise<void> => {
+        const status = new Uint8Array(STANDBY_STATUS_BYTES);
+        writeStandbyStatus(new DataView(status.buffer), 0, lsn, lsn, lsn, 0, false);
+        stream.sendMessages(status);
+        await world.wait(100);
+      };
+      await say(end);
+      expect(told().at(-1)).toBe(asks ? end : false);
+      const count = proposer.received.length;
+      await say(end + 8);
+      expect(proposer.received.length).toBe(count + (asks ? 1 : 0));
+      expect(told().at(-1)).toBe(asks ? end + 8 : false);
+      // It is silent, and counts no more.
+      await world.wait(11_000);
+      proposer.append(new Uint8Array(0));
+      await world.wait(100);
+      expect(told().at(-1)).toBe(false);
+    },
+  );
 
   test('SK-25: the length of the queue is sampled every 5 s', async () => {
     const { world, proposer } = await elected();

@@ -81,7 +81,8 @@ export class SimulatedSafekeeper {
     await this.kernel.run({ untilMs: this.kernel.nowUs / 1000 + ms });
   }
 
-  async connect(): Promise<ClientConnection> {
+  /** @param more startup options */
+  async connect(more = ''): Promise<ClientConnection> {
     const { clock, random, sockets } = this.#client[0] as SimDoors;
     return this.kernel.perform(() =>
       connect(
@@ -93,14 +94,14 @@ export class SimulatedSafekeeper {
           random,
           connectTimeoutMs: 10_000,
           signal: new AbortController().signal,
-          parameters: { options: `-c tenant_id=${TENANT} timeline_id=${TIMELINE}` },
+          parameters: { options: `-c tenant_id=${TENANT} timeline_id=${TIMELINE} ${more}` },
         },
       ),
     );
   }
 
-  async push(): Promise<TestProposer> {
-    const client = await this.connect();
+  async push(more = ''): Promise<TestProposer> {
+    const client = await this.connect(more);
     const proposer = new TestProposer(this, client);
     proposer.stream = await this.kernel.perform(() =>
       client.copyBoth("START_WAL_PUSH (proto_version '3', allow_timeline_creation 'true')", proposer),
