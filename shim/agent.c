@@ -1,12 +1,16 @@
 #include "shim.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* So often whoever waits for the agent looks whether it is to give up. */
+#define LOOK_MS 100
 
 /*
  * One connection for each process that ever needs one. A fork closes what it has inherited: two processes that talk over
@@ -15,6 +19,8 @@
 static int connection = -1;
 static pid_t connection_pid;
 static pid_t agent_pid;
+/* What was asked last was given up. */
+static bool was_interrupted;
 
 static void close_connection(void)
 {
@@ -65,12 +71,27 @@ static bool send_all(const void *bytes, size_t length)
   return true;
 }
 
+/* False: whoever asked is to give up. A signal may have come just before: so it is looked at now and then. */
+static bool wait_for_bytes(void)
+{
+  struct pollfd waiting = {.fd = connection, .events = POLLIN};
+  while (poll(&waiting, 1, LOOK_MS) <= 0) {
+    was_interrupted = interrupts_are_pending();
+    if (was_interrupted) return false;
+  }
+  return true;
+}
+
 static bool receive_all(void *target, size_t length)
 {
   uint8_t *at = target;
   while (length > 0) {
-    ssize_t count = recv(connection, at, length, 0);
+    ssize_t count = recv(connection, at, length, MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) {
+      if (!wait_for_bytes()) return false;
+      continue;
+    }
     if (count <= 0) return false;
     at += count;
     length -= (size_t)count;
@@ -92,12 +113,18 @@ static int ask_once(const struct request *request, void *payload, uint32_t paylo
 /* Asks anew over a new connection where the old one is of no use: what is asked may be asked twice. */
 static int ask(const struct request *request, void *payload, uint32_t payload_bytes)
 {
+  was_interrupted = false;
   if (connection >= 0 && connection_pid != getpid()) close_connection();
   for (int attempt = 0; attempt < 2; attempt++) {
     if (connection < 0 && connect_to_agent() < 0) break;
     int status = ask_once(request, payload, payload_bytes);
     if (status >= 0) return status;
+    /* Its reply is still to come. */
     close_connection();
+    if (was_interrupted) {
+      errno = ECANCELED;
+      return -1;
+    }
   }
   return refuse("the agent does not answer", settings.directory);
 }
@@ -125,6 +152,7 @@ int agent_find(const struct file_key *key, struct list_entry *found)
   int status = ask(&request, found, sizeof *found);
   if (status == REPLY_OK) return 1;
   if (status == REPLY_NONE) return 0;
+  if (was_interrupted) return -1;
   return refuse("the agent has no list of files", settings.directory);
 }
 
@@ -132,6 +160,7 @@ int agent_wait_for_list(void)
 {
   struct request request = {.kind = REQUEST_LIST};
   if (ask(&request, NULL, 0) == REPLY_OK) return 0;
+  if (was_interrupted) return -1;
   return refuse("the agent has no list of files", settings.directory);
 }
 
@@ -139,7 +168,7 @@ static int ask_for_blocks(const struct request *request, uint32_t count, void *t
 {
   if (ask(request, target, count * BLOCK_BYTES) == REPLY_OK) return 0;
   /* The agent says why, each time. */
-  errno = EIO;
+  errno = was_interrupted ? ECANCELED : EIO;
   return -1;
 }
 

@@ -201,6 +201,10 @@ int ensure_blocks(int descriptor, const struct lazy_file *file, uint32_t first, 
     if (!is_free) {
       int is_dead = wait_for_owner(file, block, word);
       if (is_dead < 0) return -1;
+      if (!is_dead && interrupts_are_pending()) {
+        errno = ECANCELED;
+        return -1;
+      }
       is_free = is_dead;
     }
     if (is_free && fill(descriptor, file, block, end, word) < 0) return -1;

@@ -137,6 +137,7 @@ static void begin_server(const char *problem)
   if (agent_hello(&problem) < 0) stop(problem, strerror(errno));
   snprintf(pid, sizeof pid, "%d", (int)getpid());
   setenv("VARVE_SHIM_SERVER", pid, 1);
+  interrupts_find();
   shim_is_root_process = true;
   is_of_server = true;
   pthread_atfork(before_fork, NULL, in_child);

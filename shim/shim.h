@@ -20,6 +20,8 @@
 /* system.c: the operating system, past our own hooks. */
 /* The real function behind our own of that name. */
 void *system_next(const char *name);
+/* What the program has of that name, if it shows it. */
+void *system_symbol(const char *name);
 int system_open(const char *path, int flags, mode_t mode);
 int system_close(int descriptor);
 ssize_t system_pread(int descriptor, void *target, size_t length, off_t offset);
@@ -102,6 +104,10 @@ void owner_forget(void);
 bool owner_wait(struct file_state *state, uint32_t *word, uint32_t seen);
 /* Tells those who wait for words of this file. */
 void owner_wake(struct file_state *state);
+
+/* interrupts.c: what the server wants of this process. */
+void interrupts_find(void);
+bool interrupts_are_pending(void);
 
 /* agent.c: the connection to the agent. All give -1 with EIO where there is no agent. */
 int agent_hello(const char **problem);

@@ -21,6 +21,11 @@ void *system_next(const char *name)
   return dlsym(RTLD_NEXT, name);
 }
 
+void *system_symbol(const char *name)
+{
+  return dlsym(RTLD_DEFAULT, name);
+}
+
 /* System calls and not libc's functions: those are what we stand in front of. */
 
 int system_open(const char *path, int flags, mode_t mode)
