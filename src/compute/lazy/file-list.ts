@@ -113,6 +113,19 @@ export class FileList {
     return key[0] === 0 || (this.#relationCount > 0 && this.#compare(this.#lastRelation, key) > 0);
   }
 
+  /** Numbers of the first segments of main forks of these relations, in whatever database. */
+  *mainForksOf(
+    relations: ReadonlySet<number>,
+  ): Generator<{ readonly number: number; readonly database: number }> {
+    for (let index = 0; index < this.#relationCount; index++) {
+      const number = this.#relations[index] as number;
+      const [, database, relation, part] = this.#rows.subarray(
+        number * LIST_ENTRY_WORDS,
+      ) as unknown as FileKey;
+      if (part === 0 && relations.has(relation)) yield { number, database };
+    }
+  }
+
   /** undefined where there is no such file. */
   contentOf(number: number): FileContent | undefined {
     if (number >= this.#count) return undefined;

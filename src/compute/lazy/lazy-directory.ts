@@ -11,6 +11,7 @@ import { DEFAULT_TABLESPACE, GLOBAL_TABLESPACE } from '../../postgres/files/rela
 import type { PostgresVersion } from '../../postgres/versions/version.ts';
 import type { PageSource } from '../page-source.ts';
 import { type FileKey, FileList } from './file-list.ts';
+import { READ_FIRST, READ_FIRST_BLOCKS_MAX, READ_FIRST_DATABASES_MAX, TEMPLATES } from './first-reads.ts';
 import {
   CONTROL_FILE,
   encodeSharedHeader,
@@ -175,7 +176,19 @@ export class LazyDirectory implements AsyncDisposable {
     this.#setByte(IS_COMPLETE_OFFSET, 1);
     this.#isComplete = true;
     this.#complete.resolve();
+    this.#readFirst();
     this.#grown.resolve();
+  }
+
+  /** What every server reads at its start and in a first session: it waits for one block after the other otherwise. */
+  #readFirst(): void {
+    const databases = new Set<number>();
+    for (const { number, database } of this.#list.mainForksOf(READ_FIRST)) {
+      if (TEMPLATES.has(database)) continue;
+      databases.add(database);
+      if (databases.size > READ_FIRST_DATABASES_MAX) return;
+      this.#reads.prefetch(number, 0, READ_FIRST_BLOCKS_MAX);
+    }
   }
 
   /**
