@@ -7,7 +7,7 @@ import { ReadPosition, type StorageProgress } from './read-position.ts';
 
 const START = 0x1000_0000 as Lsn;
 const STEP = 16 * 1024 * 1024;
-const MINUTE_MS = 60_000;
+const INTERVAL_MS = 15_000;
 
 interface Bed extends AsyncDisposable {
   readonly events: string[];
@@ -56,7 +56,7 @@ function makeBed(): Bed {
       storage = { commitLsn: at(commitBytes), pageserverProgress };
     },
     pass: async () => {
-      clock.advance(MINUTE_MS);
+      clock.advance(INTERVAL_MS);
       await clock.yieldToOthers();
     },
     moveNow: () => position.moveNow(),

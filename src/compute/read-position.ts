@@ -5,7 +5,7 @@ import { pause } from '../io/retry-delay.ts';
 import type { Logger } from '../observe/log.ts';
 
 /** Looked at so often. */
-const INTERVAL_MS = 60_000;
+const INTERVAL_MS = 15_000;
 /** It is not moved for less: each move asks for a lease. */
 const STEP_BYTES = 16 * 1024 * 1024;
 

@@ -2,7 +2,7 @@
  * A compute on three safekeepers and a pageserver, each a process, under a mixed load, while its backends, its server, its agent
  * or all of them are killed; compared with a plain PostgreSQL:
  *
- *     npm run compute-oracle [-- --minutes M --seed N --exec CMD --pg-bin DIR --compute OPTIONS --verbose]
+ *     npm run compute-oracle [-- --minutes M --seed N --exec CMD --pg-bin DIR --compute=OPTIONS --verbose]
  *
  * `--exec` runs a program beside the rest, in a database of its own, with PGHOST, PGPORT, PGUSER and PGDATABASE set;
  * `--compute` gives `varve compute` further options.
