@@ -12,7 +12,7 @@ import { formatLoad, measureLoad, QUICK_SIZES, SIZES } from './load.ts';
 import { formatRedo, measureRedo, type RedoResult } from './redo.ts';
 import { formatSafekeeper, measureSafekeeper } from './safekeeper.ts';
 import { formatStart, measureStart, shapesOf } from './start.ts';
-import { formatStartSet, measureStartSet } from './startset.ts';
+import { formatStartSet, measureStartSet, startSetShapes } from './startset.ts';
 import { HELP } from './support/help.ts';
 import { describeMachine, formatMachine } from './support/machine.ts';
 import { Recording } from './support/recording.ts';
@@ -227,7 +227,7 @@ async function benchStartSet(): Promise<void> {
   const rows = await measureStartSet(
     {
       repeats: values.quick ? 1 : Math.max(parseNumber('repeats'), STARTS_MIN),
-      relations: values.quick ? [1000] : [10_000, 100_000],
+      shapes: startSetShapes(values.quick ? 0.01 : 1),
       pgBin: values['pg-bin'],
     },
     progress,

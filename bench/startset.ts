@@ -7,16 +7,29 @@ import type { ActiveTimeline } from '../src/pageserver/tenant/active-timeline.ts
 import { POSTGRES_17 } from '../src/postgres/versions/version.ts';
 import { StockPostgres } from '../test/support/stock-postgres.ts';
 import { MAIN, StorageWorld } from '../test/support/storage-world.ts';
-import { createRelations } from './startset/many-relations.ts';
+import { createRelations, growRelation } from './startset/many-relations.ts';
 import { type Spread, spreadOf, threadMs } from './support/measure.ts';
 import { NO_UPKEEP } from './support/pageserver-bed.ts';
 import { collectGarbage } from './support/process-usage.ts';
 import { formatNumber, formatTable } from './support/table.ts';
 
+/** What is measured: out of memory, out of layer files, and as the first thing after a restart. */
+export interface StartSetShape {
+  readonly relations: number;
+  /** Of one of the relations, each of which came by itself. */
+  readonly blocks: number;
+}
+
+/** A table of 7.6 GiB may have grown block by block. */
+export const startSetShapes = (scale: number): StartSetShape[] => [
+  { relations: 10_000 * scale, blocks: 0 },
+  { relations: 10_000 * scale, blocks: 1_000_000 * scale },
+  { relations: 100_000 * scale, blocks: 0 },
+];
+
 export interface StartSetBenchOptions {
   readonly repeats: number;
-  /** One row for each. */
-  readonly relations: readonly number[];
+  readonly shapes: readonly StartSetShape[];
   readonly pgBin: string | undefined;
 }
 
@@ -36,7 +49,7 @@ export interface StartSetRow {
 
 const READ: ReadContext = { task: 'base-backup', signal: new AbortController().signal };
 
-/** Start sets of a cluster with many relations: out of memory, out of layer files, and as the first thing after a restart. */
+/** Start sets of clusters with many relations, and with one that has grown block by block. */
 export async function measureStartSet(
   options: StartSetBenchOptions,
   progress: (text: string) => void,
@@ -46,8 +59,9 @@ export async function measureStartSet(
     major: 17,
     ...(options.pgBin === undefined ? {} : { pgBin: options.pgBin }),
   });
-  for (const relations of options.relations) {
-    progress(`startset: ${relations} relations`);
+  for (const { relations, blocks } of options.shapes) {
+    const name = blocks === 0 ? `${relations}` : `${relations}, one of ${blocks} blocks`;
+    progress(`startset: ${name}`);
     await using world = await StorageWorld.open({ settings: NO_UPKEEP });
     const tenant = await world.storage.attach(world.tenantId);
     const active = await tenant.createTimeline(MAIN, {
@@ -56,15 +70,16 @@ export async function measureStartSet(
       version: POSTGRES_17,
     });
     await createRelations(active, server.dataDirectory, relations);
-    rows.push(await measureRow(`${relations}, open layer`, () => active, options.repeats));
+    if (blocks > 0) await growRelation(active, blocks);
+    rows.push(await measureRow(`${name}, open layer`, () => active, options.repeats));
     await active.timeline.flush();
-    rows.push(await measureRow(`${relations}, layer files`, () => active, options.repeats));
+    rows.push(await measureRow(`${name}, layer files`, () => active, options.repeats));
     const restarted = async (): Promise<ActiveTimeline> => {
       await world.stop();
       await world.start();
       return world.tenant.timeline(MAIN);
     };
-    rows.push(await measureRow(`${relations}, after a restart`, restarted, options.repeats));
+    rows.push(await measureRow(`${name}, after a restart`, restarted, options.repeats));
   }
   return rows;
 }

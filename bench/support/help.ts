@@ -7,7 +7,7 @@ export const HELP = `Usage: npm run bench -- [wal] [redo] [safekeeper] [ingest] 
   ingest      taking WAL into layers, from memory and from a safekeeper, beside stock PostgreSQL's crash recovery
   engine      reads of pages out of layers, branches, and what WAL costs on the disk
   getpage     pages by the page service, over TCP, beside a server with nothing behind it; what is idle costs memory
-  startset    what a server starts from, of clusters with 10000 and 100000 relations
+  startset    what a server starts from, of clusters with 10000 and 100000 relations, or one of 1000000 blocks
   start       computes, from the request to the first answer, beside plain starts of stock PostgreSQL
   load        computes that read what is not there yet, and under load, beside stock PostgreSQL
 

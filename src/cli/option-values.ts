@@ -19,6 +19,13 @@ export function parseCount(text: string): number {
   return value;
 }
 
+/** A TCP port; 0 takes a free one. */
+export function parsePort(text: string): number {
+  const port = parseCount(text);
+  if (port > 0xffff) throw new InvalidArgumentError('The ports are 0 to 65535.');
+  return port;
+}
+
 const MS_OF_UNIT: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1000,
@@ -61,6 +68,14 @@ export async function readToken(files: Files, path: string): Promise<string> {
   const content = new Uint8Array(Math.min(file.sizeBytes, TOKEN_BYTES_MAX));
   const length = await file.read(content, 0, content.length, 0);
   return new TextDecoder().decode(content.subarray(0, length)).trim();
+}
+
+/** `http://HOST:PORT` or `https://HOST:PORT`, with nothing behind it. */
+export function parseHttpUrl(text: string): string {
+  const url = URL.parse(text);
+  const isFit = url !== null && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '';
+  if (isFit && url.username === '' && url.hash === '') return url.origin;
+  throw new InvalidArgumentError('Write http://HOST:PORT or https://HOST:PORT.');
 }
 
 /** `ID=HOST:PORT`, several with commas between. */

@@ -1,14 +1,19 @@
 import { Command } from 'commander';
 import { registerCompute } from './commands/compute.ts';
+import { registerControl } from './commands/control.ts';
 import { registerDevTimeline } from './commands/dev-timeline.ts';
 import { registerLayerDraw } from './commands/layer-draw.ts';
 import { registerLayerDump } from './commands/layer-dump.ts';
 import { registerLayerList } from './commands/layer-list.ts';
+import { registerLogs } from './commands/logs.ts';
 import { registerPageDiff } from './commands/page-diff.ts';
 import { registerPageShow } from './commands/page-show.ts';
 import { registerPageserver } from './commands/pageserver.ts';
 import { registerProposer } from './commands/proposer.ts';
 import { registerSafekeeper } from './commands/safekeeper.ts';
+import { registerStart } from './commands/start.ts';
+import { registerStatus } from './commands/status.ts';
+import { registerStop } from './commands/stop.ts';
 import { registerVersion } from './commands/version.ts';
 import { registerWalDump } from './commands/wal-dump.ts';
 import { registerWalGrep } from './commands/wal-grep.ts';
@@ -38,8 +43,13 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
     .addHelpText('after', '\nExit codes: docs/exit-codes.md');
 
   registerVersion(program, context);
+  registerStart(program, context);
+  registerStop(program, context);
+  registerStatus(program, context);
+  registerLogs(program, context);
   registerSafekeeper(program, context);
   registerPageserver(program, context);
+  registerControl(program, context);
   registerCompute(program, context);
   const proposer = program.command('proposer').description("take a server's WAL to safekeepers");
   registerProposer(proposer, context);

@@ -74,7 +74,7 @@ export function encodeClaims(claims: TokenClaims): Record<string, string | numbe
 }
 
 /** A place where a token is asked for. */
-export type Gate = 'safekeeper' | 'safekeeper-tenant-only' | 'pageserver';
+export type Gate = 'safekeeper' | 'safekeeper-tenant-only' | 'pageserver' | 'control' | 'control-upcall';
 
 /** What is asked for behind a gate: something of a timeline, of a tenant, or (neither is set) of the whole service. */
 export interface Resource {
@@ -96,6 +96,8 @@ const SCOPES_OF_GATE: Readonly<Record<Gate, GateScopes>> = {
   safekeeper: { everything: ['safekeeperdata'], ownTenant: ['tenant'] },
   'safekeeper-tenant-only': { everything: [], ownTenant: ['tenant'] },
   pageserver: { everything: ['pageserverapi'], ownTenant: ['tenant'] },
+  control: { everything: ['admin'], ownTenant: [] },
+  'control-upcall': { everything: ['generations_api', 'admin'], ownTenant: [] },
 };
 
 /**

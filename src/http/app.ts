@@ -29,6 +29,8 @@ export interface HttpAppOptions {
   /** Of the program. */
   readonly version: string;
   readonly gate: Gate;
+  /** Errors call themselves problem details whatever is preferred: nobody has clients from before that. */
+  readonly alwaysProblem?: boolean;
   /** Without it no token is asked for. */
   readonly verifier: TokenVerifier | undefined;
   readonly logger: Logger;
@@ -196,13 +198,14 @@ export class HttpApp {
     };
     if (route.uploadBytesMax !== undefined) {
       checkClaims({});
-      return { params, query, body: openBody(raw, route.uploadBytesMax, clock), signal: raw.signal };
+      const stream = openBody(raw, route.uploadBytesMax, clock);
+      return { params, query, body: stream, headers: raw.headers, signal: raw.signal };
     }
     let body: unknown = {};
     if (route.body === undefined) await refuseBody(raw, clock);
     else body = await readJsonBody(raw, route.body, route.isBodyOptional ?? false, clock);
     checkClaims(body);
-    return { params, query, body, signal: raw.signal };
+    return { params, query, body, headers: raw.headers, signal: raw.signal };
   }
 
   async #identify(context: Context<Env>, next: () => Promise<void>): Promise<void> {
@@ -224,7 +227,7 @@ export class HttpApp {
   }
 
   #fail(error: unknown, context: Context<Env>): Response {
-    const isProblem = acceptsProblem(context.req.header('accept'));
+    const isProblem = this.#options.alwaysProblem === true || acceptsProblem(context.req.header('accept'));
     const response = errorResponse(error, isProblem ? PROBLEM_TYPE : JSON_TYPE);
     const fields = {
       requestId: context.get('requestId'),

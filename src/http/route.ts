@@ -6,6 +6,8 @@ export interface RouteRequest<Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
+  /** All that the request has, for what has no schema of its own. */
+  readonly headers: Headers;
   /** Given when whoever asked has gone. What changes something runs to its end unless it looks at it. */
   readonly signal: AbortSignal;
 }

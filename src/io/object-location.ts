@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BadRequestError } from '../base/errors.ts';
 import { checkObjectKey } from './object-key.ts';
 
@@ -49,6 +49,18 @@ export function parseObjectLocation(text: string): ObjectLocation {
   if (url.protocol === 's3:') return parseS3(url);
   if (url.protocol === 'file:') return parseFile(url);
   throw bad(`${url.protocol}// is no object store: it is s3:// or file://`);
+}
+
+/** As parseObjectLocation reads it. */
+export function formatObjectLocation(location: ObjectLocation): string {
+  if (location.kind === 'directory') return pathToFileURL(location.path).href;
+  const { bucket, prefix, endpoint, region, isPathStyle } = location;
+  const url = new URL(`s3://${bucket}`);
+  url.pathname = prefix.split('/').map(encodeURIComponent).join('/');
+  if (endpoint !== undefined) url.searchParams.set('endpoint', endpoint);
+  if (region !== undefined) url.searchParams.set('region', region);
+  url.searchParams.set('path-style', String(isPathStyle));
+  return url.href;
 }
 
 function parseFile(url: URL): DirectoryLocation {

@@ -14,7 +14,14 @@ export interface Sockets {
 }
 
 /** TCP, or a Unix socket. */
-export type SocketAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+export type SocketAddress =
+  | {
+      readonly host: string;
+      readonly port: number;
+      /** For `connect`: the address of this machine to come from. */
+      readonly localAddress?: string;
+    }
+  | { readonly path: string };
 
 export interface Listener extends AsyncDisposable {
   /** With the port that was taken. */

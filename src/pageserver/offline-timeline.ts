@@ -22,7 +22,8 @@ import { relationBlockKey, relationSizeKey, slruBlockKey, slruSegmentKey } from 
 import { decodeSize } from './keyspace/stored-values.ts';
 import { BlockCache } from './layers/block-cache.ts';
 import { LayerCursor } from './layers/format/layer-cursor.ts';
-import type { LayerOwner } from './layers/format/layer-header.ts';
+import type { LayerIdentity, LayerOwner } from './layers/format/layer-header.ts';
+import { NewestCursor } from './layers/format/newest-cursor.ts';
 import type { LayerDescription } from './layers/layer-description.ts';
 import { LayerFile } from './layers/layer-file.ts';
 import { LayerMap } from './layers/layer-map/layer-map.ts';
@@ -294,10 +295,20 @@ class OfflineLayer extends LayerFile implements StoredLayer {
     return this.#gate.enter();
   }
 
-  async scan(keys: KeyRange, { signal }: ReadContext): Promise<LayerCursor> {
+  scan(keys: KeyRange, { signal }: ReadContext): Promise<LayerCursor> {
+    return LayerCursor.open(this.#files, this.#layer.place, this.#identity, { keys, signal });
+  }
+
+  scanNewest(keys: KeyRange, lsnEnd: number, { signal }: ReadContext): Promise<NewestCursor> {
+    return NewestCursor.open(this.#files, this.#layer.place, this.#identity, { keys, lsnEnd, signal });
+  }
+
+  get #files(): Pick<Files, 'open'> {
+    return { open: () => this.#layer.open() };
+  }
+
+  get #identity(): LayerIdentity {
     const { tenantId, timelineId } = this.#owner;
-    const { description, place } = this.#layer;
-    const files: Pick<Files, 'open'> = { open: () => this.#layer.open() };
-    return await LayerCursor.open(files, place, { tenantId, timelineId, description }, { keys, signal });
+    return { tenantId, timelineId, description: this.#layer.description };
   }
 }

@@ -28,7 +28,9 @@ import { imports } from './import/imports.ts';
 import type { InitialClusters } from './initial/initial-clusters.ts';
 import type { PageserverJobs } from './jobs.ts';
 import { PageServiceMetrics } from './page-service/page-service-metrics.ts';
+import { ControlPlaneGenerations } from './remote/control-plane-generations.ts';
 import { FileGenerationSource } from './remote/file-generation-source.ts';
+import type { GenerationSource } from './remote/generation-source.ts';
 import { streamStartSet } from './start-set/stream-start-set.ts';
 import { PageStorage, type StorageOptions } from './storage.ts';
 import { LogicalSizes } from './timeline/logical-sizes.ts';
@@ -63,6 +65,10 @@ export interface PageserverOptions
   readonly tokenPath?: string;
   /** PEM file of the authorities that the safekeepers' certificates are from. Without it those that the run time knows. */
   readonly safekeeperAuthoritiesPath?: string;
+  /** Gives generations, such as `http://127.0.0.1:1234`. Without it they are kept in a local file: this pageserver works alone. */
+  readonly controlPlaneUrl?: string;
+  /** File with this pageserver's own token of the scope `generations_api`, where the control plane asks for one. */
+  readonly controlPlaneTokenPath?: string;
   /** Descriptors of layer files that may be open at once; 4 096 by default. */
   readonly descriptorsMax?: number;
 }
@@ -236,12 +242,32 @@ async function openStorage(
       files,
       metrics,
       objects,
-      generations: await FileGenerationSource.open(doors.files, directory),
+      generations: await openGenerations(options, doors, metrics),
       onServed: (active) => {
         if (options.safekeepers.length > 0) receivers.receive(active);
       },
     },
   );
+}
+
+async function openGenerations(
+  options: PageserverOptions,
+  doors: PageserverDoors,
+  metrics: Metrics,
+): Promise<GenerationSource> {
+  const { controlPlaneUrl: baseUrl, controlPlaneTokenPath: tokenPath, nodeId } = options;
+  if (baseUrl === undefined) return await FileGenerationSource.open(doors.files, options.directory);
+  const hasTls = baseUrl.startsWith('https:');
+  const authoritiesPath = hasTls ? options.safekeeperAuthoritiesPath : undefined;
+  const { token, tls } = await loadOutgoing({ tokenPath, authoritiesPath, hasTls }, doors.files);
+  const serverName = new URL(baseUrl).hostname.replace(/^\[(.*)\]$/, '$1');
+  return new ControlPlaneGenerations(nodeId, {
+    ...doors,
+    metrics,
+    baseUrl,
+    ...(token === undefined ? {} : { token }),
+    ...(tls === undefined ? {} : { trust: { ...tls, serverName } }),
+  });
 }
 
 interface Served {

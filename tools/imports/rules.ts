@@ -87,7 +87,12 @@ export const PARTS: readonly Part[] = [
   part('dev', SERVICE, false, 'it speaks to services, as a control plane would'),
   part('proposer', SERVICE, true, SERVICES_MEET),
   part('safekeeper', SERVICE, true, SERVICES_MEET),
-  part('control', SERVICE, true, SERVICES_MEET),
+  part(
+    'control',
+    [...SERVICE, 'proposer'],
+    true,
+    `${SERVICES_MEET}; it wins elections for timelines that no compute writes to, as a proposer`,
+  ),
   part('proxy', SERVICE, true, SERVICES_MEET),
   part(
     'compute',
@@ -120,6 +125,18 @@ export const PARTS: readonly Part[] = [
     ),
   ),
   part(
+    'endpoints',
+    [...PURE, 'io', 'observe', 'libpq', 'compute'],
+    false,
+    'it runs computes where it is told to, and knows neither storage nor the control plane',
+  ),
+  part(
+    'system',
+    [...SERVICE, 'control', 'endpoints', 'compute', 'safekeeper', 'pageserver'],
+    true,
+    'it puts a whole system together of all services, and nothing else does',
+  ),
+  part(
     'cli',
     [...PURE, 'io', 'observe', 'http'],
     true,
@@ -138,10 +155,10 @@ export const isComposer = (path: string): boolean => /^src\/([^/]+\/main|index)\
 export const REAL_DOORS = ['src/io/node', 'src/io/s3'];
 
 /** Who may start a service, by importing its main.ts. */
-export const STARTERS = ['src/cli', 'src/index.ts'];
+export const STARTERS = ['src/cli', 'src/index.ts', 'src/system'];
 
 /** What may import a module that it is told the URL of: a composer has named it. */
-export const LOADERS = ['src/io/node/worker-entry.ts'];
+export const LOADERS = ['src/io/node/worker-entry.ts', 'src/io/node/service-thread-entry.ts'];
 
 export const isUnitTest = (path: string): boolean => path.endsWith('.test.ts');
 
@@ -151,7 +168,7 @@ export const PURE_BUILTINS = ['node:buffer', 'node:events', 'node:path', 'node:u
 /** Built-in modules that are pure in what we use of them, and where they have a place. */
 export const BUILTINS_BY_PART: Readonly<Record<string, readonly string[]>> = {
   'node:zlib': ['src/postgres', 'src/pageserver', 'src/compute'],
-  'node:crypto': ['src/base', 'src/io', 'src/postgres', 'src/safekeeper'],
+  'node:crypto': ['src/base', 'src/io', 'src/postgres', 'src/safekeeper', 'src/control'],
 };
 
 /** Exports of otherwise pure built-in modules that are not. */

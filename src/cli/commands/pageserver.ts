@@ -9,6 +9,7 @@ import {
   LOG_LEVELS,
   type LogLevel,
   parseAddress,
+  parseHttpUrl,
   parseNodeId,
   parsePositive,
   parseSafekeepers,
@@ -34,6 +35,8 @@ interface PageserverFlags {
   readonly tlsKey?: string;
   readonly tlsCa?: string;
   readonly authTokenPath?: string;
+  readonly controlPlaneUrl?: string;
+  readonly controlPlaneTokenPath?: string;
   readonly insecureListen?: true;
   readonly pageCacheSize?: number;
   readonly blockCacheSize?: number;
@@ -67,6 +70,12 @@ export function registerPageserver(program: Command, context: CliContext): void 
     .option('--tls-key <file>', "PEM: the certificate's private key")
     .option('--tls-ca <file>', 'PEM: whom to believe of the safekeepers (what Node.js believes)')
     .option('--auth-token-path <file>', 'its own token, for safekeepers that ask for one')
+    .option(
+      '--control-plane-url <url>',
+      'who gives generations to the tenants here (a local file: it works alone)',
+      parseHttpUrl,
+    )
+    .option('--control-plane-token-path <file>', 'its own token for that, of the scope generations_api')
     .option(
       '--insecure-listen',
       'let in everybody on a network that is not this machine’s own, without tokens',
@@ -131,6 +140,10 @@ function toOptions(flags: PageserverFlags, version: string): PageserverOptions {
     ...(s3 === undefined ? {} : { objectStore: s3 }),
     ...(flags.tlsCa === undefined ? {} : { safekeeperAuthoritiesPath: flags.tlsCa }),
     ...(flags.authTokenPath === undefined ? {} : { tokenPath: flags.authTokenPath }),
+    ...(flags.controlPlaneUrl === undefined ? {} : { controlPlaneUrl: flags.controlPlaneUrl }),
+    ...(flags.controlPlaneTokenPath === undefined
+      ? {}
+      : { controlPlaneTokenPath: flags.controlPlaneTokenPath }),
     ...(flags.pageCacheSize === undefined ? {} : { pageCacheBytes: flags.pageCacheSize }),
     ...(flags.blockCacheSize === undefined ? {} : { blockCacheBytes: flags.blockCacheSize }),
     ...(flags.backgroundJobs === undefined ? {} : { backgroundJobsMax: flags.backgroundJobs }),

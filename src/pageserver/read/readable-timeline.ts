@@ -4,6 +4,7 @@ import type { Key } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
 import type { BlockPins } from '../layers/blocks.ts';
 import type { LayerCursor } from '../layers/format/layer-cursor.ts';
+import type { NewestCursor } from '../layers/format/newest-cursor.ts';
 import type { FoundValues } from '../layers/found-values.ts';
 import type { LayerDescription } from '../layers/layer-description.ts';
 import type { LayerMap } from '../layers/layer-map/layer-map.ts';
@@ -25,6 +26,8 @@ export interface StoredLayer extends LayerDescription {
   ): boolean;
   /** All values of a range of keys, in order. The caller disposes of it, and holds the layer meanwhile. */
   scan(keys: KeyRange, context: ReadContext): Promise<LayerCursor>;
+  /** As `scan`, of each key the newest value below an LSN. */
+  scanNewest(keys: KeyRange, lsnEnd: number, context: ReadContext): Promise<NewestCursor>;
   /** Keeps the layer's file from being removed, until the pass is left. */
   hold(): Pass;
 }

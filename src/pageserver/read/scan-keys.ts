@@ -54,13 +54,15 @@ async function scanLayersOfNow(
   for (const { layer, lsnEnd, parts } of memory) await layer.scan(parts, lsnEnd, context, newest.take);
   for (const { layer, lsnEnd, parts } of stored) {
     for (const part of parts) {
-      await using cursor = await layer.scan(part, context);
-      while (cursor.advance() || (await cursor.next())) {
-        if (++visited % VALUES_A_TURN === 0) await timeline.yieldToOthers();
-        if (cursor.lsn < part.lsnStart || cursor.lsn >= lsnEnd) continue;
-        const key = readKey(cursor.keyView, cursor.keyOffset);
-        newest.take(key, cursor.lsn, cursor.flags, cursor.bytes, cursor.offset, cursor.length);
-      }
+      await using cursor = await layer.scanNewest(part, lsnEnd, context);
+      do {
+        while (cursor.advance()) {
+          if (++visited % VALUES_A_TURN === 0) await timeline.yieldToOthers();
+          if (cursor.lsn < part.lsnStart) continue;
+          const key = readKey(cursor.keyView, 0);
+          newest.take(key, cursor.lsn, cursor.flags, cursor.bytes, cursor.offset, cursor.length);
+        }
+      } while (await cursor.load());
     }
   }
   return newest.existing();

@@ -1,8 +1,8 @@
 import { CorruptionError } from '../../base/errors.ts';
 import { compareEncodedKeys, formatKey, KEY_BYTES, type Key, readKey, writeKey } from '../keyspace/key.ts';
 import type { KeyRange } from '../keyspace/key-range.ts';
-import type { LayerCursor } from '../layers/format/layer-cursor.ts';
 import { copyKey } from '../layers/format/layout.ts';
+import type { NewestCursor } from '../layers/format/newest-cursor.ts';
 import type { OpenLayer } from '../layers/open-layer.ts';
 import type { ReadContext } from '../layers/read-context.ts';
 import { VALUE_IMAGE, VALUE_KIND_MASK } from '../layers/value.ts';
@@ -28,7 +28,7 @@ export interface ScanSource extends AsyncDisposable {
   load(): Promise<void>;
 }
 
-/** A layer file: of each key's values, which stand in order of LSN, the last that its part shows, below `lsnEnd`. */
+/** A layer file: of each key the newest value below `lsnEnd`, where its part shows that. */
 export class StoredSource implements ScanSource {
   readonly keyView: DataView = new DataView(new ArrayBuffer(KEY_BYTES));
   lsn = 0;
@@ -42,11 +42,7 @@ export class StoredSource implements ScanSource {
   #nextPart = 0;
   /** Where the current part begins. */
   #lsnStart = 0;
-  #cursor: LayerCursor | undefined;
-  /** The cursor stands on a value that has not been looked at. */
-  #stands = false;
-  #isInKey = false;
-  #hasFound = false;
+  #cursor: NewestCursor | undefined;
   #hasEnded = false;
 
   constructor(layer: StoredLayer, lsnEnd: number, parts: readonly VisiblePart[], context: ReadContext) {
@@ -58,61 +54,33 @@ export class StoredSource implements ScanSource {
 
   advance(): number {
     const cursor = this.#cursor;
-    for (;;) {
-      if (this.#hasEnded) return this.#leaveKey() ? READY : ENDED;
-      if (cursor === undefined || (!this.#stands && !cursor.advance())) return LACKING;
-      this.#stands = true;
-      const isOther =
-        !this.#isInKey || compareEncodedKeys(cursor.keyView, cursor.keyOffset, this.keyView, 0) !== 0;
-      if (isOther) {
-        if (this.#leaveKey()) return READY;
-        this.#enterKey(cursor);
-      }
-      if (cursor.lsn >= this.#lsnStart && cursor.lsn < this.#lsnEnd) this.#take(cursor);
-      this.#stands = false;
-    }
+    if (this.#hasEnded) return ENDED;
+    do if (cursor === undefined || !cursor.advance()) return LACKING;
+    while (cursor.lsn < this.#lsnStart);
+    copyKey(this.keyView, 0, cursor.keyView, 0);
+    if ((cursor.flags & VALUE_KIND_MASK) !== VALUE_IMAGE) refuse(readKey(this.keyView, 0), cursor.lsn);
+    this.lsn = cursor.lsn;
+    this.bytes = cursor.bytes;
+    this.offset = cursor.offset;
+    this.length = cursor.length;
+    return READY;
   }
 
   /** @throws CorruptionError; what reading the layer fails of */
   async load(): Promise<void> {
-    if (this.#cursor !== undefined && (await this.#cursor.next())) {
-      this.#stands = true;
-      return;
-    }
+    if (this.#cursor !== undefined && (await this.#cursor.load())) return;
     await this.#cursor?.[Symbol.asyncDispose]();
     this.#cursor = undefined;
     const part = this.#parts[this.#nextPart++];
     if (part === undefined) this.#hasEnded = true;
     else {
       this.#lsnStart = part.lsnStart;
-      this.#cursor = await this.#layer.scan(part, this.#context);
+      this.#cursor = await this.#layer.scanNewest(part, this.#lsnEnd, this.#context);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#cursor?.[Symbol.asyncDispose]();
-  }
-
-  /** Whether there is a value of the key that ends here. */
-  #leaveKey(): boolean {
-    const hasFound = this.#isInKey && this.#hasFound;
-    this.#isInKey = false;
-    this.#hasFound = false;
-    return hasFound;
-  }
-
-  #enterKey(cursor: LayerCursor): void {
-    this.#isInKey = true;
-    copyKey(this.keyView, 0, cursor.keyView, cursor.keyOffset);
-  }
-
-  #take(cursor: LayerCursor): void {
-    if ((cursor.flags & VALUE_KIND_MASK) !== VALUE_IMAGE) refuse(readKey(this.keyView, 0), cursor.lsn);
-    this.#hasFound = true;
-    this.lsn = cursor.lsn;
-    this.bytes = cursor.bytes;
-    this.offset = cursor.offset;
-    this.length = cursor.length;
   }
 }
 

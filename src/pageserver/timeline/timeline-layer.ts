@@ -8,7 +8,8 @@ import type { KeyRange } from '../keyspace/key-range.ts';
 import type { BlockCache } from '../layers/block-cache.ts';
 import type { Block, BlockPins } from '../layers/blocks.ts';
 import { LayerCursor } from '../layers/format/layer-cursor.ts';
-import type { LayerOwner } from '../layers/format/layer-header.ts';
+import type { LayerIdentity, LayerOwner } from '../layers/format/layer-header.ts';
+import { NewestCursor } from '../layers/format/newest-cursor.ts';
 import type { FoundValues } from '../layers/found-values.ts';
 import type { LayerDescription } from '../layers/layer-description.ts';
 import { LayerFile } from '../layers/layer-file.ts';
@@ -89,9 +90,14 @@ export class TimelineLayer implements StoredLayer {
   }
 
   scan(keys: KeyRange, { signal }: ReadContext): Promise<LayerCursor> {
-    const { tenantId, timelineId, files } = this.#home;
-    const identity = { tenantId, timelineId, description: this.description };
-    return this.#withFile(signal, () => LayerCursor.open(files, this.path, identity, { keys, signal }));
+    const { files } = this.#home;
+    return this.#withFile(signal, () => LayerCursor.open(files, this.path, this.#identity, { keys, signal }));
+  }
+
+  scanNewest(keys: KeyRange, lsnEnd: number, { signal }: ReadContext): Promise<NewestCursor> {
+    const { files } = this.#home;
+    const options = { keys, lsnEnd, signal };
+    return this.#withFile(signal, () => NewestCursor.open(files, this.path, this.#identity, options));
   }
 
   /**
@@ -131,6 +137,11 @@ export class TimelineLayer implements StoredLayer {
   async remove(): Promise<void> {
     await this.close();
     if (this.#isLocal) await this.#home.files.remove(this.path);
+  }
+
+  get #identity(): LayerIdentity {
+    const { tenantId, timelineId } = this.#home;
+    return { tenantId, timelineId, description: this.description };
   }
 
   async #fetch(): Promise<void> {

@@ -87,8 +87,12 @@ export async function readLayerRoot(file: ReadableFile): Promise<LayerRoot> {
   return { header, root };
 }
 
-/** @param storedLength what is known of it; fewer bytes may be there */
-function decodeBlock(
+/**
+ * The block of a type at `start` of `bytes`, in memory of its own.
+ * @param storedLength what is known of it; fewer bytes may be there
+ * @throws CorruptionError
+ */
+export function decodeBlock(
   bytes: Uint8Array,
   start: number,
   position: number,
@@ -117,7 +121,7 @@ export function toBlock(
   return { bytes: raw, view };
 }
 
-interface KnownBlock extends WantedBlock {
+export interface KnownBlock extends WantedBlock {
   readonly storedLength: number;
 }
 
@@ -132,14 +136,14 @@ async function findLength(file: ReadableFile, wanted: WantedBlock): Promise<Know
 }
 
 /** Puts those together that are to be read at once. */
-function join(blocks: readonly KnownBlock[]): KnownBlock[][] {
-  const groups: KnownBlock[][] = [];
+function join<Wanted extends KnownBlock>(blocks: readonly Wanted[]): Wanted[][] {
+  const groups: Wanted[][] = [];
   let start = 0;
   let end = Number.NEGATIVE_INFINITY;
   for (const block of blocks) {
     const blockEnd = block.position + block.storedLength;
     const fits = block.position - end <= GAP_BYTES_MAX && blockEnd - start <= JOINED_BYTES_MAX;
-    if (fits) (groups.at(-1) as KnownBlock[]).push(block);
+    if (fits) (groups.at(-1) as Wanted[]).push(block);
     else {
       groups.push([block]);
       start = block.position;
@@ -185,4 +189,28 @@ async function readGroup(
   } finally {
     giveRoom(room);
   }
+}
+
+/** A block as it is stored: at `start` of `bytes`, which others may be in as well. */
+export interface StoredBlock<Wanted extends KnownBlock> {
+  readonly wanted: Wanted;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+}
+
+/**
+ * As readBlocks, for who unpacks them (`decodeBlock`) one after another.
+ * @param wanted ascending
+ * @throws CorruptionError; what reading fails of
+ */
+export async function readStoredBlocks<Wanted extends KnownBlock>(
+  file: ReadableFile,
+  wanted: readonly Wanted[],
+): Promise<StoredBlock<Wanted>[]> {
+  const groups = join(wanted).map(async (group) => {
+    const [first, last] = [group[0] as Wanted, group.at(-1) as Wanted];
+    const bytes = await readPart(file, first.position, last.position + last.storedLength - first.position);
+    return group.map((block) => ({ wanted: block, bytes, start: block.position - first.position }));
+  });
+  return (await Promise.all(groups)).flat();
 }
