@@ -90,6 +90,7 @@ export class PrimaryDuties {
     const { clock, logger } = this.#context.doors;
     const guard = new SubscriptionGuard(
       (database, signal) => connectToStarted(this.#context, database, signal),
+      () => this.proposer.commitLsn,
       clock,
       logger,
     );

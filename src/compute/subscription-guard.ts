@@ -1,4 +1,5 @@
 import { VarveError } from '../base/errors.ts';
+import { INVALID_LSN, type Lsn } from '../base/lsn.ts';
 import type { Clock } from '../io/clock.ts';
 import { pause } from '../io/retry-delay.ts';
 import type { ClientConnection } from '../libpq/client/client-connection.ts';
@@ -17,13 +18,16 @@ type Connect = (database: string, signal: AbortSignal) => Promise<ClientConnecti
  */
 export class SubscriptionGuard implements AsyncDisposable {
   readonly #connect: Connect;
+  readonly #position: () => Lsn;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #life = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor(connect: Connect, clock: Clock, logger: Logger) {
+  /** @param position end of what the server has committed: where that stands still nobody has made a subscription */
+  constructor(connect: Connect, position: () => Lsn, clock: Clock, logger: Logger) {
     this.#connect = connect;
+    this.#position = position;
     this.#clock = clock;
     this.#logger = logger;
     this.#running = this.#run();
@@ -36,15 +40,21 @@ export class SubscriptionGuard implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { signal } = this.#life;
-    while (!signal.aborted) {
+    let seenLsn: Lsn = INVALID_LSN;
+    for (;;) {
+      // At a start there are those that the server before had, which were looked at.
+      await pause(this.#clock, INTERVAL_MS, signal);
+      if (signal.aborted) return;
+      const lsn = this.#position();
+      if (lsn === seenLsn) continue;
       try {
         await this.#look(signal);
+        seenLsn = lsn;
       } catch (error) {
         if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
         // A server that ends is seen by others; one that has no connection left is asked again.
         if (!signal.aborted) this.#logger.debug('Subscriptions could not be looked at', { error });
       }
-      await pause(this.#clock, INTERVAL_MS, signal);
     }
   }
 
