@@ -1,7 +1,10 @@
 import { Command } from 'commander';
+import { registerBranch } from './commands/branch.ts';
 import { registerCompute } from './commands/compute.ts';
+import { registerConnect } from './commands/connect.ts';
 import { registerControl } from './commands/control.ts';
 import { registerDevTimeline } from './commands/dev-timeline.ts';
+import { registerEndpoint } from './commands/endpoint.ts';
 import { registerLayerDraw } from './commands/layer-draw.ts';
 import { registerLayerDump } from './commands/layer-dump.ts';
 import { registerLayerList } from './commands/layer-list.ts';
@@ -9,11 +12,13 @@ import { registerLogs } from './commands/logs.ts';
 import { registerPageDiff } from './commands/page-diff.ts';
 import { registerPageShow } from './commands/page-show.ts';
 import { registerPageserver } from './commands/pageserver.ts';
+import { registerProject } from './commands/project.ts';
 import { registerProposer } from './commands/proposer.ts';
 import { registerSafekeeper } from './commands/safekeeper.ts';
 import { registerStart } from './commands/start.ts';
 import { registerStatus } from './commands/status.ts';
 import { registerStop } from './commands/stop.ts';
+import { registerUrl } from './commands/url.ts';
 import { registerVersion } from './commands/version.ts';
 import { registerWalDump } from './commands/wal-dump.ts';
 import { registerWalGrep } from './commands/wal-grep.ts';
@@ -47,6 +52,14 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
   registerStop(program, context);
   registerStatus(program, context);
   registerLogs(program, context);
+  registerProject(program.command('project').description('make, show and delete projects'), context);
+  registerBranch(program.command('branch').description('make branches, and move them in time'), context);
+  registerEndpoint(
+    program.command('endpoint').description('start and stop the servers of branches'),
+    context,
+  );
+  registerUrl(program, context);
+  registerConnect(program, context);
   registerSafekeeper(program, context);
   registerPageserver(program, context);
   registerControl(program, context);

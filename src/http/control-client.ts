@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { VarveError } from '../base/errors.ts';
+import { BadRequestError, VarveError } from '../base/errors.ts';
 import {
   type Branch,
   type BranchAnswer,
@@ -229,7 +229,11 @@ export class ControlClient {
   }
 }
 
-const part = (text: string): string => encodeURIComponent(text);
+/** A name or an id, as a part of a path. @throws BadRequestError BAD_NAME for what would make another path of it */
+function part(text: string): string {
+  if (text !== '' && text !== '.' && text !== '..') return encodeURIComponent(text);
+  throw new BadRequestError('BAD_NAME', `“${text}” names nothing`);
+}
 const branchPath = (project: string, branch: string): string =>
   `/projects/${part(project)}/branches/${part(branch)}`;
 const endpointPath = (project: string, endpoint: string): string =>

@@ -7,8 +7,8 @@ test('a compute that is killed in all ways loses nothing that it has acknowledge
 }, async () => {
   const { restarts, acknowledged, lost, difference, problems } = await runOracle({
     seed: 4,
-    milliseconds: 20_000,
-    restartsMax: 5,
+    milliseconds: 12_000,
+    restartsMax: 3,
   });
   expect({ lost, difference, problems }).toEqual({ lost: [], difference: undefined, problems: [] });
   expect(restarts).toBeGreaterThan(1);

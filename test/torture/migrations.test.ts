@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { runMigrations } from './migrations-round.ts';
 
 /** How often the tenant moves. */
-const MIGRATIONS = Number(process.env['VARVE_MIGRATIONS'] ?? 10);
+const MIGRATIONS = Number(process.env['VARVE_MIGRATIONS'] ?? 6);
 
 test('PS-08: a tenant moves under load and readers that never read, in less than 5 s each time, and no page is wrong', async () => {
   const result = await runMigrations({ seed: 11, migrations: MIGRATIONS, hasChaos: false });

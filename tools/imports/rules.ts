@@ -137,6 +137,18 @@ export const PARTS: readonly Part[] = [
     'it puts a whole system together of all services, and nothing else does',
   ),
   part(
+    'library',
+    ['base', 'contracts', 'io', 'http'],
+    false,
+    'the library starts a system, and speaks to it through the public API',
+  ),
+  part(
+    'client',
+    [...PURE, 'io', 'observe', 'libpq', 'http'],
+    false,
+    'it asks a control plane and a server for whoever uses them, and knows neither from within',
+  ),
+  part(
     'cli',
     [...PURE, 'io', 'observe', 'http'],
     true,
@@ -155,7 +167,7 @@ export const isComposer = (path: string): boolean => /^src\/([^/]+\/main|index)\
 export const REAL_DOORS = ['src/io/node', 'src/io/s3'];
 
 /** Who may start a service, by importing its main.ts. */
-export const STARTERS = ['src/cli', 'src/index.ts', 'src/system'];
+export const STARTERS = ['src/cli', 'src/index.ts', 'src/library', 'src/system'];
 
 /** What may import a module that it is told the URL of: a composer has named it. */
 export const LOADERS = ['src/io/node/worker-entry.ts', 'src/io/node/service-thread-entry.ts'];
