@@ -28,7 +28,7 @@ const STALLS: readonly Stall[] = [
     what: 'there is no quorum',
     begin: () => world.pauseQuorum(),
     limitBytes: 32 * MEBIBYTE,
-    rows: 600_000,
+    rows: 300_000,
     reason: 'no-quorum|commit-lag',
   },
   {
@@ -38,7 +38,7 @@ const STALLS: readonly Stall[] = [
       return () => world.pageserver.signal('SIGCONT');
     },
     limitBytes: 500 * MEBIBYTE,
-    rows: 1_200_000,
+    rows: 850_000,
     reason: 'pageserver-lag',
   },
 ];

@@ -1,5 +1,5 @@
 // What a compute has on its disk stays below its budget: blocks are given back, and read again. The long form of the first test
-// is test/disk-budget/main.ts.
+// is `npm run disk-budget`, which also has clusters without checksums.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,12 +15,9 @@ const BUDGET_MIB = 80;
 const MARGIN_MIB = 128;
 const ARGS = ['--set', 'shared_buffers=16MB', '--log-level', 'info'];
 
-test.each([
-  { hasChecksums: false, seed: 1 },
-  { hasChecksums: true, seed: 2 },
-])('sessions find what they have written, %o', { timeout: TIMEOUT_MS }, async ({ hasChecksums, seed }) => {
+test('sessions find what they have written', { timeout: TIMEOUT_MS }, async () => {
   const result = await runStress({
-    ...{ sessions: 16, milliseconds: 4000, seed, hasChecksums, budgetMib: BUDGET_MIB },
+    ...{ sessions: 16, milliseconds: 4000, seed: 2, hasChecksums: true, budgetMib: BUDGET_MIB },
     rows: 2600,
   });
   expect(result.problems).toEqual([]);

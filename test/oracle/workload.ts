@@ -48,7 +48,8 @@ export interface WorkloadOptions {
   readonly changesParameters?: boolean;
   /** Told when the cluster's copy is complete, before the first record of the run. */
   readonly onInitialCluster?: (initialDirectory: string) => void;
-  readonly onProgress?: (progress: WorkloadProgress) => void;
+  /** While this takes its time the run goes on, beyond its end if need be. */
+  readonly onProgress?: (progress: WorkloadProgress) => void | Promise<void>;
 }
 
 export interface WorkloadResult {
@@ -219,7 +220,7 @@ async function runMonitor(
   server: StockPostgres,
   control: WorkloadControl,
   initialLsn: number,
-  onProgress: ((progress: WorkloadProgress) => void) | undefined,
+  onProgress: WorkloadOptions['onProgress'],
 ): Promise<void> {
   let nextProgressMs = 0;
   while (!control.isStopping) {
@@ -233,7 +234,8 @@ async function runMonitor(
     const { elapsedSeconds, seconds } = control;
     if (elapsedSeconds * 1000 >= nextProgressMs) {
       nextProgressMs = elapsedSeconds * 1000 + PROGRESS_INTERVAL_MS;
-      onProgress?.({ elapsedSeconds, seconds, walBytes, statements, stops: immediateStops + cleanStops });
+      const stops = immediateStops + cleanStops;
+      await onProgress?.({ elapsedSeconds, seconds, walBytes, statements, stops });
     }
     if (elapsedSeconds >= seconds || walBytes > control.walBytesMax * 1.1) break;
     await control.pause(MONITOR_INTERVAL_MS);

@@ -129,7 +129,8 @@ async function announce(
     url === null
       ? ['varve project create NAME', 'varve project list', 'varve status']
       : ['varve connect main', 'varve branch create my-branch', 'varve status'];
-  const program = 'npx ';
+  const isDefault = directory === resolveDirectory(DIRECTORY_DEFAULT);
+  const suffix = isDefault ? '' : ` --dir ${directory}`;
   await output.write(
     [
       `varve runs, after ${(totalMs / 1000).toFixed(1)} s`,
@@ -138,7 +139,7 @@ async function announce(
       `  API         ${api}${CONTROL_API} (token: ${directory}/keys/api-token)`,
       '',
       'Three things to try:',
-      ...tries.map((text) => `  ${program}${text}`),
+      ...tries.map((text) => `  npx ${text}${suffix}`),
       '',
     ].join('\n'),
   );

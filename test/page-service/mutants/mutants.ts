@@ -50,8 +50,8 @@ export const MUTANTS: readonly PageServiceMutant[] = [
     ['clock.setTimer(timeoutMs,', 'clock.setTimer(2 ** 31 - 1,'],
   ),
   mutant('the connection ends with the timeline', 'PS-04 connection', 'pageserver/front-door/commands.ts', [
-    "session.copyBoth(receiver, 'command')",
-    'session.copyBoth(receiver)',
+    "stream.run((receiver) => session.copyBoth(receiver, 'command'))",
+    'stream.run((receiver) => session.copyBoth(receiver))',
   ]),
   mutant(
     'what was copied before an error was known is an error',
