@@ -1,5 +1,6 @@
 /** Backups of running servers, made by hand: what pg_basebackup does is this, and a stream. */
 import { spawn } from 'node:child_process';
+import type { Dirent } from 'node:fs';
 import { copyFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Lsn, parseLsn } from '../../src/base/lsn.ts';
@@ -33,7 +34,9 @@ export async function backUp(server: StockPostgres, directory: string): Promise<
     );
     const { lsn, labelfile } = rows[0] as { lsn: string; labelfile: string };
     await writeFile(join(directory, 'backup_label'), labelfile);
-    await cp(join(server.dataDirectory, 'pg_wal'), join(directory, 'pg_wal'), { recursive: true });
+    // What is recycled meanwhile was of before the backup.
+    for await (const path of filesBelow(server.dataDirectory, 'pg_wal'))
+      await copyOne(server.dataDirectory, directory, path);
     return { directory, baseLsn: parseBackupLabel(labelfile).startLsn, endLsn: parseLsn(lsn), files };
   } finally {
     await client.end();
@@ -42,12 +45,29 @@ export async function backUp(server: StockPostgres, directory: string): Promise<
 
 async function copyFiles(from: string, to: string, isWanted: () => boolean): Promise<number> {
   let files = 0;
-  for (const entry of await readdir(from, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name).slice(from.length + 1);
-    if (!entry.isFile() || LEFT_OUT.test(path) || !isWanted()) continue;
+  for await (const path of filesBelow(from)) {
+    if (LEFT_OUT.test(path) || !isWanted()) continue;
     if (await copyOne(from, to, path)) files++;
   }
   return files;
+}
+
+/** By paths from the top. A database may be dropped while its directory is walked. */
+async function* filesBelow(top: string, below = ''): AsyncGenerator<string> {
+  for (const entry of await entriesOf(join(top, below))) {
+    const path = join(below, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(top, path);
+    else if (entry.isFile()) yield path;
+  }
+}
+
+async function entriesOf(directory: string): Promise<Dirent[]> {
+  try {
+    return await readdir(directory, { withFileTypes: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return [];
+  }
 }
 
 /** A file may have gone since it was listed. */
