@@ -43,7 +43,7 @@ beforeAll(async () => {
     seconds: SECONDS,
     seed: 17,
     sqlDirectory,
-    walBytesMax: 500e6,
+    walBytesMax: 150e6,
     restartIntervalSeconds: false,
     // As most servers have it: then a record may change a page without an image of it, and leave its LSN.
     settings: { wal_consistency_checking: '', wal_log_hints: false },
