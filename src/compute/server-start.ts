@@ -237,6 +237,7 @@ export class ServerStart {
     const { shim } = this.#options;
     if (shim === undefined) return { pages, opening: undefined };
     const opening = this.#openLazy(shim, pages);
+    // Whoever brings pages through it is told what it fails of.
     opening.catch(() => undefined);
     this.#undo.defer(async () => {
       const lazy = await opening.catch(() => undefined);

@@ -36,6 +36,7 @@ export class StartSetIntake {
       this.#context.doors,
       pageServiceOptions(this.#context.options, signal),
     );
+    // Whoever takes the start set over it is told what it fails of.
     connecting.catch(() => undefined);
     this.#connecting = connecting;
     this.#context.undo.defer(async () => {
@@ -90,6 +91,7 @@ export class StartSetIntake {
     const connection = await connecting;
     const ready = Promise.withResolvers<void>();
     const listing = this.#receive(connection, directory, lsn, ready.resolve);
+    // It is awaited as the list, and below.
     listing.catch(() => undefined);
     this.#context.undo.defer(async () => {
       connection.abort(new VarveError('cancelled', 'CLOSING', 'the start is given up'));

@@ -225,6 +225,7 @@ export class Endpoint {
     const ended = agent.stop(signal).finally(() => {
       isEnded = true;
     });
+    // It is awaited below.
     ended.catch(() => undefined);
     for (;;) {
       const isLast = isEnded;

@@ -1,4 +1,5 @@
 import { AssertionError } from '../base/errors.ts';
+import { connectionStringOf } from '../contracts/connection-string.ts';
 import type { Endpoint, EndpointCreate } from '../contracts/control-api.ts';
 import type { LibraryContext } from './library-context.ts';
 
@@ -31,7 +32,8 @@ export async function openPrimary(
 }
 
 /** How a client connects to an endpoint that has run. */
-export function urlOf({ host, port }: Endpoint): string {
-  if (port === null) throw new AssertionError('an endpoint that has been started has a port');
-  return `postgres://postgres@${host}:${port}/postgres`;
+export function urlOf(endpoint: Endpoint): string {
+  const url = connectionStringOf(endpoint);
+  if (url === undefined) throw new AssertionError('an endpoint that has been started has a port');
+  return url;
 }

@@ -1,4 +1,5 @@
 import { VarveError } from '../base/errors.ts';
+import { connectionStringOf } from '../contracts/connection-string.ts';
 import type { Endpoint, Project } from '../contracts/control-api.ts';
 import type { ControlClient } from '../http/control-client.ts';
 import type { StartSteps } from './start-steps.ts';
@@ -78,8 +79,8 @@ async function findEndpoint(
 }
 
 /** How a client connects. @throws VarveError ‘unavailable’ / NO_PORT for one that never ran */
-export function connectionString({ host, port }: Endpoint): string {
-  if (port === null) throw new VarveError('unavailable', 'NO_PORT', 'this endpoint has never run');
-  const reachable = host === '0.0.0.0' || host === '::' || host === '*' ? '127.0.0.1' : host;
-  return `postgres://postgres@${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}/postgres`;
+export function connectionString(endpoint: Endpoint): string {
+  const url = connectionStringOf(endpoint);
+  if (url === undefined) throw new VarveError('unavailable', 'NO_PORT', 'this endpoint has never run');
+  return url;
 }

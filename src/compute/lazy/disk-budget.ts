@@ -99,6 +99,7 @@ export class DiskBudget implements AsyncDisposable {
   }
 
   async #kill(): Promise<void> {
+    // Where it did not start, whoever waited for that was told.
     const evictor = await this.#starting.catch(() => undefined);
     await evictor?.kill();
   }

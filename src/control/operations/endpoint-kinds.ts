@@ -82,14 +82,7 @@ export const startEndpoint = (parts: ControlParts): OperationKind<typeof startSc
     await lockEndpoint(id);
     if ((await stateOf(parts, id)) !== 'starting') return nothing;
     await parts.endpoints?.stop(id, signal);
-    return async (change) => {
-      const { error } = await change
-        .selectFrom('operations')
-        .select('error')
-        .where('id', '=', operationId)
-        .executeTakeFirstOrThrow();
-      await noteFailed(change, id, error ?? describeFailure(undefined), ['starting']);
-    };
+    return (change) => noteFailedOf(change, operationId, id, 'starting');
   },
 });
 
@@ -123,14 +116,7 @@ export const suspendEndpoint = (parts: ControlParts): OperationKind<typeof noPar
     const id = endpointId as string;
     await lockEndpoint(id);
     await parts.endpoints?.stop(id, signal);
-    return async (change) => {
-      const { error } = await change
-        .selectFrom('operations')
-        .select('error')
-        .where('id', '=', operationId)
-        .executeTakeFirstOrThrow();
-      await noteFailed(change, id, error ?? describeFailure(undefined), ['suspending']);
-    };
+    return (change) => noteFailedOf(change, operationId, id, 'suspending');
   },
 });
 
@@ -228,6 +214,21 @@ async function rowOf({ database }: ControlParts, id: string): Promise<EndpointRo
   return await database.query((queries) =>
     queries.selectFrom('endpoints').selectAll().where('id', '=', id).executeTakeFirst(),
   );
+}
+
+/** With what the operation that is undone has failed of. */
+async function noteFailedOf(
+  queries: Queries,
+  operationId: string,
+  id: string,
+  state: EndpointState,
+): Promise<void> {
+  const { error } = await queries
+    .selectFrom('operations')
+    .select('error')
+    .where('id', '=', operationId)
+    .executeTakeFirstOrThrow();
+  await noteFailed(queries, id, error ?? describeFailure(undefined), [state]);
 }
 
 async function stateOf(parts: ControlParts, id: string): Promise<EndpointState | undefined> {
