@@ -19,7 +19,8 @@ import { Migrations } from './migrations.ts';
 import type { PageFindings } from './page-readers.ts';
 import { within } from './within.ts';
 
-const READERS = 12;
+/** All run in this one process, whose loop is what they share: more of them only wait longer for it. */
+const READERS = 6;
 const NEVER_READERS = 5;
 const STEP_TIMEOUT_MS = 60_000;
 /** Every version of every page is in the model: this bounds them. */
@@ -71,16 +72,20 @@ export async function runMigrations(options: MigrationsOptions): Promise<Migrati
     await using second = await MigrationNode.open(2, objects);
     const nodes = [first, second] as const;
     const model = await beginTimeline(first, directory);
-    const life = new AbortController();
+    const reading = new AbortController();
+    // WAL comes as long as anyone may wait for it.
+    const writing = new AbortController();
     const tenant: MigratedTenant = { tenantId: first.world.tenantId, timelineId: MAIN, model, at: first };
     const moves = new Migrations({ nodes, tenant, findings, random: random.fork(), onEvent });
-    const client = () => ({ tenant, findings, random: random.fork(), signal: life.signal, retries: 0 });
+    const client = () => ({ tenant, findings, random: random.fork(), signal: reading.signal, retries: 0 });
     const readers = Array.from({ length: READERS }, client);
-    const tasks = [
+    const clients = [
       ...readers.map((reader) => readMigrating(reader)),
       ...Array.from({ length: NEVER_READERS }, () => neverReadMigrating(client())),
-      ...nodes.map((node) => feed(node, model, life.signal)),
-      grow(model, random.fork(), life.signal),
+    ];
+    const writers = [
+      ...nodes.map((node) => feed(node, model, writing.signal)),
+      grow(model, random.fork(), writing.signal),
     ];
     const endMs = performance.now() + durationMs;
     try {
@@ -95,9 +100,14 @@ export async function runMigrations(options: MigrationsOptions): Promise<Migrati
     } catch (error) {
       findings.stuck.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
     } finally {
-      life.abort();
+      reading.abort();
+      try {
+        await within(STEP_TIMEOUT_MS, 'clients do not end', Promise.all(clients));
+      } finally {
+        writing.abort();
+        await within(STEP_TIMEOUT_MS, 'writers do not end', Promise.all(writers));
+      }
     }
-    await within(STEP_TIMEOUT_MS, 'clients do not end', Promise.all(tasks));
     const { actions, slowestMs } = moves;
     return {
       ...findings,

@@ -15,7 +15,8 @@ test('PS-08: a tenant moves under load and readers that never read, in less than
 
 test('PS-15: migrations that are broken off, repeated at once, and interrupted by restarts leave nothing stuck or wrong', async () => {
   const actions = ['migrate', 'migrate impatiently', 'break off', 'restart in the midst', 'attach anew'];
-  const result = await runMigrations({ seed: 5, migrations: 3, hasChaos: true, actions });
+  // With this seed each of them comes once.
+  const result = await runMigrations({ seed: 55, migrations: 3, hasChaos: true, actions });
   expect(result).toMatchObject({ wrong: [], stuck: [] });
   expect(result.pages).toBeGreaterThan(100);
 }, 600_000);
