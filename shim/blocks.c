@@ -100,6 +100,13 @@ static uint32_t run_length(const struct lazy_file *file, uint32_t block, uint32_
   return min(run, RUN_BLOCKS_MAX);
 }
 
+static bool take_as(const struct lazy_file *file, uint32_t block, bool is_given, uint32_t owner)
+{
+  uint32_t word = word_load(file, block);
+  if (!word_is_away(file, block, word) || word_is_given(word) != is_given) return false;
+  return word_take(file, block, word, owner);
+}
+
 static bool write_run(int descriptor, uint32_t block, uint32_t count)
 {
   size_t length = (size_t)count * BLOCK_BYTES;
@@ -144,7 +151,7 @@ static int read_given(const struct lazy_file *file, uint32_t block, uint32_t aft
 }
 
 /*
- * Brings a block whose word was `seen`, and some of those behind it, at least as far as `end` if they are away as it is. 0
+ * Brings a block whose word was `seen`, and some of those around it, at least as far as `end` if they are away as it is. 0
  * also where somebody else was faster.
  */
 static int fill(int descriptor, const struct lazy_file *file, uint32_t block, uint32_t end, uint32_t seen)
@@ -153,25 +160,29 @@ static int fill(int descriptor, const struct lazy_file *file, uint32_t block, ui
   if (owner == 0) return -1;
   if (!word_take(file, block, seen, owner)) return 0;
   bool is_given = word_before(block) != BLOCK_ABSENT;
-  uint32_t limit = min(words_end(file), block + run_length(file, block, end - block));
-  uint32_t after = block + 1;
-  for (; after < limit; after++) {
-    uint32_t word = word_load(file, after);
-    if (!word_is_away(file, after, word) || word_is_given(word) != is_given) break;
-    if (!word_take(file, after, word, owner)) break;
+  uint32_t run = run_length(file, block, end - block);
+  uint32_t first = block;
+  if (file->around_blocks > 1) {
+    while (first % file->around_blocks != 0 && take_as(file, first - 1, is_given, owner)) first--;
+    uint32_t least = file->around_blocks - block % file->around_blocks;
+    if (run < least) run = least;
   }
+  uint32_t limit = min(words_end(file), min(block + run, first + RUN_BLOCKS_MAX));
+  uint32_t after = block + 1;
+  while (after < limit && take_as(file, after, is_given, owner)) after++;
   __atomic_store_n(&file->state->next_block, after, __ATOMIC_RELAXED);
   __atomic_store_n(&file->state->run_blocks, after - block, __ATOMIC_RELAXED);
-  int result = is_given ? read_given(file, block, after) : agent_read(file->number, block, after - block, run_buffer);
-  bool is_done = result == 0 && write_run(descriptor, block, after - block);
+  int result = is_given ? read_given(file, first, after) : agent_read(file->number, first, after - first, run_buffer);
+  bool is_done = result == 0 && write_run(descriptor, first, after - first);
   int problem = errno;
   if (is_done) {
     uint32_t wanted = min(end, after);
+    if (first < block) publish(file, first, block, owner, BLOCK_PRESENT);
     publish(file, block, wanted, owner, gives_back(file) ? BLOCK_USED : BLOCK_PRESENT);
     if (wanted < after) publish(file, wanted, after, owner, BLOCK_PRESENT);
-    shared_count((uint64_t)(after - block) * BLOCK_BYTES);
+    shared_count((uint64_t)(after - first) * BLOCK_BYTES);
   } else {
-    publish(file, block, after, owner, BLOCK_BEFORE);
+    publish(file, first, after, owner, BLOCK_BEFORE);
   }
   errno = problem;
   return is_done ? 0 : -1;

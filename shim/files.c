@@ -20,9 +20,10 @@ static struct lazy_file lazy_file_of(const struct list_entry *entry, bool makes)
                            .key = *key,
                            .number = entry->number,
                            .blocks = is_listed ? entry->blocks : 0,
+                           .around_blocks = is_listed ? entry->content >> CONTENT_AROUND_SHIFT : 0,
                            .is_slru = key->tablespace == 0};
   bool may_give = key->tablespace != 0 && key->part >> FORK_SHIFT == FORK_MAIN;
-  if (is_listed && entry->content_fork != FORK_MAIN) may_give = false;
+  if (is_listed && (entry->content & CONTENT_FORK_MASK) != FORK_MAIN) may_give = false;
   if (may_give) file.grown = makes ? grown_make(key) : grown_find(key);
   if (file.grown != NULL) file.grown_words = grown_words(file.grown);
   if (file.state == NULL && file.grown != NULL) file.state = &file.grown->state;

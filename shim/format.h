@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FORMAT_VERSION 2u
+#define FORMAT_VERSION 3u
 #define BLOCK_BYTES 8192u
 
 #define SHARED_FILE "shared"
@@ -121,9 +121,13 @@ struct list_entry {
   uint32_t presence_page;
   /* Which of the states, and what the agent knows the file by. */
   uint32_t number;
-  /* Whose pages it has: an unlogged relation's are those of its init fork. */
-  uint32_t content_fork;
+  /* In the lowest byte, whose pages it has: an unlogged relation's are those of its init fork. See CONTENT_AROUND_SHIFT. */
+  uint32_t content;
 };
+
+#define CONTENT_FORK_MASK 0xffu
+/* Above: how many blocks come at once, where one of them is read; RUN_BLOCKS_MAX at most, 0 is one. */
+#define CONTENT_AROUND_SHIFT 8
 
 struct list_header {
   uint32_t magic;

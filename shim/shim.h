@@ -143,6 +143,8 @@ struct lazy_file {
   uint32_t number;
   /* As of the start. */
   uint32_t blocks;
+  /* With a block come those around it, from a multiple of so many on. */
+  uint32_t around_blocks;
   bool is_slru;
 };
 /* Brings what is absent of the bytes. `descriptor` can write. */

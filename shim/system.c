@@ -85,9 +85,14 @@ int system_stat(int directory, const char *path, struct stat *status, int flags)
   return (int)syscall(SYS_newfstatat, directory, path, status, flags);
 }
 
+static struct timespec time_of(long milliseconds)
+{
+  return (struct timespec){.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
+}
+
 void system_wait(uint32_t *word, uint32_t expected, long wait_ms)
 {
-  struct timespec timeout = {.tv_sec = 0, .tv_nsec = wait_ms * 1000000};
+  struct timespec timeout = time_of(wait_ms);
   /* However it ends, the caller looks again. */
   syscall(SYS_futex, word, FUTEX_WAIT, expected, &timeout, NULL, 0);
 }
@@ -99,7 +104,7 @@ void system_wake(uint32_t *word)
 
 void system_sleep(long sleep_ms)
 {
-  struct timespec time = {.tv_sec = 0, .tv_nsec = sleep_ms * 1000000};
+  struct timespec time = time_of(sleep_ms);
   syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
 }
 

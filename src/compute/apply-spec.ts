@@ -10,7 +10,7 @@ import {
   roleStatements,
   type SpecStatement,
 } from './role-statements.ts';
-import { quoteLiteral } from './sql-text.ts';
+import { quoteLiteral } from '../postgres/sql-text.ts';
 
 type Wanted = Pick<ComputeOptions, 'roles' | 'databases'>;
 type Named = readonly { readonly name: string }[];

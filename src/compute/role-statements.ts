@@ -8,7 +8,7 @@ import {
   SCRAM_SHA_256_NAME,
 } from '../postgres/wire/scram.ts';
 import type { DatabaseSpec, RoleSpec } from './compute-spec.ts';
-import { quoteIdentifier, quoteLiteral } from './sql-text.ts';
+import { quoteIdentifier, quoteLiteral } from '../postgres/sql-text.ts';
 
 /** What a branch has of the roles and databases that a spec names. */
 export interface ExistingObjects {

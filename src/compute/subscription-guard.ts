@@ -4,7 +4,7 @@ import type { Clock } from '../io/clock.ts';
 import { pause } from '../io/retry-delay.ts';
 import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import type { Logger } from '../observe/log.ts';
-import { quoteIdentifier } from './sql-text.ts';
+import { quoteIdentifier } from '../postgres/sql-text.ts';
 
 const INTERVAL_MS = 5000;
 

@@ -13,6 +13,7 @@ const MOVE_MS = 100;
 const MIB = 1024 * 1024;
 /** A worker's page has its relation as the high half of its LSN, and its block as the low one. */
 const lsnOf = (relation: number, block: number): Lsn => (relation * 2 ** 32 + block) as Lsn;
+const PG_CLASS = 1259;
 const ALL: Lsn = lsnOf(0xffff, 0);
 const BY_BLOCK = (_relation: number, block: number): number => block;
 const CHECKSUMS = { hasChecksums: true };
@@ -24,6 +25,7 @@ class Evictor {
   giveBytes = 0;
   /** Of the next one alone. */
   #onceBytes = 0;
+  isPressed = true;
   readonly reports: GiveReport[] = [];
   readonly #process: Worker;
 
@@ -32,13 +34,21 @@ class Evictor {
       this.reports.push(report);
       const giveBytes = this.giveBytes + this.#onceBytes;
       this.#onceBytes = 0;
-      return { lsn: this.lsn(), giveBytes, wakeBytes: 1024, isPressed: true };
+      const { isPressed } = this;
+      return { lsn: this.lsn(), giveBytes, wakeBytes: isPressed ? 1024 : 1024 * MIB, isPressed };
     });
     this.#process = world.start(world.lazy.evictorEnvironment);
   }
 
   get errors(): string {
     return this.#process.errors;
+  }
+
+  /** Of all processors. */
+  get usedMs(): number {
+    const fields = readFileSync(`/proc/${this.#process.child.pid}/stat`, 'latin1').split(') ')[1]?.split(' ');
+    const [user, system] = fields?.slice(11, 13).map(Number) ?? [];
+    return ((user as number) + (system as number)) * 10;
   }
 
   get givenBlocks(): number {
@@ -228,6 +238,23 @@ describe.runIf(hasCompiler)('giving blocks back', () => {
     }
   });
 
+  test('where nothing happens it rests', async () => {
+    await using world = await ShimWorld.open(CHECKSUMS);
+    await world.lazy.finishForks();
+    const worker = world.start();
+    await written(worker, 200, 20);
+    const evictor = new Evictor(world);
+    await evictor.sweeps(1);
+    evictor.isPressed = false;
+    await evictor.sweeps(0);
+    const before = { usedMs: evictor.usedMs, reports: evictor.reports.length };
+    // Longer than it waits for at once.
+    await delay(2500);
+    expect(evictor.usedMs - before.usedMs).toBeLessThanOrEqual(100);
+    expect(evictor.reports.length - before.reports).toBeLessThanOrEqual(1);
+    expect(evictor.errors).toBe('');
+  });
+
   test('without an agent it ends, and so does the reader with an error', async () => {
     await using world = await ShimWorld.open(CHECKSUMS);
     await world.lazy.finishForks();
@@ -314,15 +341,17 @@ describe.runIf(hasCompiler)('giving blocks back under stress', () => {
     let turn = seed;
     world.pages.delayMs = () => ((turn = (turn * 7919 + 1) % 10_007) % 8 === 0 ? 1 : 0);
     // Half of the blocks are behind the start.
-    await world.lazy.addForks([forkOf(100, 400)]);
+    // Of a catalog many come at once.
+    const relation = seed === 3 ? PG_CLASS : 100;
+    await world.lazy.addForks([forkOf(relation, 400)]);
     await world.lazy.finishForks();
     const worker = await startWithClock(world);
-    const file = await worker.number(`open base/5/100 ${O_RDWR}`);
-    expect(await worker.number(`fill ${file} 100 400 400`)).toBe(400);
+    const file = await worker.number(`open base/5/${relation} ${O_RDWR}`);
+    expect(await worker.number(`fill ${file} ${relation} 400 400`)).toBe(400);
     const { result, evictor } = await stressed(
       world,
       worker,
-      `stress base/5/100 100 800 6 6000 ${seed}`,
+      `stress base/5/${relation} ${relation} 800 6 6000 ${seed}`,
       BY_BLOCK,
     );
     expect(result['writes']).toBeGreaterThan(10_000);

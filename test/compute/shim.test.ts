@@ -49,6 +49,29 @@ describe.runIf(hasCompiler)('pages on demand', () => {
     expect(world.failures).toEqual([]);
   });
 
+  test('what every session reads comes many at a time', async () => {
+    await using world = await ShimWorld.open();
+    await world.lazy.addForks([forkOf(1259, 40), forkOf(1260, 3)]);
+    const worker = world.start();
+    const file = await worker.number(`open base/5/1259 ${O_RDWR}`);
+    const other = await worker.number(`open base/5/1260 ${O_RDWR}`);
+    expect(await worker.number(`write ${file} 1259 18 7`)).toBe(8192);
+    for (const block of [21, 19, 31, 5])
+      expect(await worker.ask(`page ${file} 1259 ${block}`)).toBe('version 0');
+    expect(await worker.ask(`page ${file} 1259 18`)).toBe('version 7');
+    expect(await worker.ask(`page ${file} 1259 39`)).toBe('version 0');
+    expect(await worker.ask(`page ${other} 1260 1`)).toBe('version 0');
+    expect(world.pages.reads).toEqual([
+      // Not behind what was written.
+      { relation: 1259, fork: 0, block: 19, count: 13 },
+      { relation: 1259, fork: 0, block: 0, count: 16 },
+      { relation: 1259, fork: 0, block: 32, count: 8 },
+      { relation: 1260, fork: 0, block: 0, count: 3 },
+    ]);
+    await world.lazy.finishForks();
+    expect(world.failures).toEqual([]);
+  });
+
   test('what was written is not brought, and what was cut off does not come back', async () => {
     await using world = await ShimWorld.open();
     await world.lazy.addForks([forkOf(100, 10), forkOf(104, 4)]);

@@ -61,6 +61,7 @@ describe('a list of files', () => {
       contentFork: 0,
       firstBlock: 131_072,
       blocks: 1,
+      aroundBlocks: 0,
     });
     expect(list.contentOf(0)).toEqual({ kind: 'slru', slru: 'multixact-offsets', segment: 3, blocks: 1 });
     expect(list.contentOf(7)).toBeUndefined();

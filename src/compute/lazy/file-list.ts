@@ -2,8 +2,11 @@ import { AssertionError, BadRequestError } from '../../base/errors.ts';
 import { START_SET_SLRUS, type StartSetFork, type StartSetSlruSegment } from '../../contracts/start-set.ts';
 import { RELATION_SEGMENT_BLOCKS } from '../../postgres/files/relation-file-name.ts';
 import { SLRU_PAGES_PER_SEGMENT, type SlruName } from '../../postgres/files/slru.ts';
-import { BLOCK_BYTES, FORK_FREE_SPACE_MAP } from '../../postgres/wal/record-header.ts';
+import { BLOCK_BYTES, FORK_FREE_SPACE_MAP, FORK_MAIN } from '../../postgres/wal/record-header.ts';
+import { READ_FIRST, READ_FIRST_AROUND_BLOCKS } from './first-reads.ts';
 import {
+  CONTENT_AROUND_SHIFT,
+  CONTENT_FORK_MASK,
   encodeListHeader,
   FILES_MAX,
   FORK_FACTOR,
@@ -20,7 +23,7 @@ const KEY_WORDS = 4;
 const BLOCKS = 4;
 const PRESENCE_PAGE = 5;
 const NUMBER = 6;
-const CONTENT_FORK = 7;
+const CONTENT = 7;
 
 /** What of a file is asked for when its blocks are. */
 export type FileContent =
@@ -31,6 +34,8 @@ export type FileContent =
       /** The file's first block within the fork. */
       readonly firstBlock: number;
       readonly blocks: number;
+      /** So many come where one is read; 0 is one. */
+      readonly aroundBlocks: number;
     }
   | { readonly kind: 'slru'; readonly slru: SlruName; readonly segment: number; readonly blocks: number };
 
@@ -73,7 +78,9 @@ export class FileList {
         if (this.#relationCount > 0 && this.#compare(this.#lastRelation, key) >= 0)
           throw new AssertionError('files of relations do not come in order');
         const rest = blocks - segment * RELATION_SEGMENT_BLOCKS;
-        const number = this.#add(key, Math.min(rest, RELATION_SEGMENT_BLOCKS), contentFork);
+        const isReadFirst = fork === FORK_MAIN && READ_FIRST.has(relation.relation);
+        const around = isReadFirst ? READ_FIRST_AROUND_BLOCKS << CONTENT_AROUND_SHIFT : 0;
+        const number = this.#add(key, Math.min(rest, RELATION_SEGMENT_BLOCKS), contentFork | around);
         if (this.#relationCount === this.#relations.length)
           this.#relations = enlarged(this.#relations, this.#relations.length * 2);
         this.#relations[this.#relationCount++] = number;
@@ -137,9 +144,10 @@ export class FileList {
     return {
       kind: 'relation',
       relation: { tablespace, database, relation },
-      contentFork: row[CONTENT_FORK] as number,
+      contentFork: (row[CONTENT] as number) & CONTENT_FORK_MASK,
       firstBlock: (part % FORK_FACTOR) * RELATION_SEGMENT_BLOCKS,
       blocks,
+      aroundBlocks: (row[CONTENT] as number) >>> CONTENT_AROUND_SHIFT,
     };
   }
 
@@ -184,7 +192,7 @@ export class FileList {
     return 0;
   }
 
-  #add(key: FileKey, blocks: number, contentFork: number): number {
+  #add(key: FileKey, blocks: number, content: number): number {
     const number = this.#count;
     const pages = Math.ceil(blocks / PRESENCE_PAGE_BLOCKS);
     if (number >= FILES_MAX || this.#presencePages + pages > PRESENCE_PAGES_MAX)
@@ -198,7 +206,7 @@ export class FileList {
     this.#rows[at + BLOCKS] = blocks;
     this.#rows[at + PRESENCE_PAGE] = this.#presencePages;
     this.#rows[at + NUMBER] = number;
-    this.#rows[at + CONTENT_FORK] = contentFork;
+    this.#rows[at + CONTENT] = content;
     this.#presencePages += pages;
     this.#count++;
     return number;

@@ -21,3 +21,6 @@ export const READ_FIRST_BLOCKS_MAX = 64;
 export const TEMPLATES: ReadonlySet<number> = new Set([1, 4]);
 /** What else is read of so many databases is left for the moment when it is. */
 export const READ_FIRST_DATABASES_MAX = 8;
+
+/** They come so many at a time: what fits what a socket holds, so that nobody is woken twice for them. */
+export const READ_FIRST_AROUND_BLOCKS = 16;

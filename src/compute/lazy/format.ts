@@ -5,7 +5,7 @@
 import { RELATION_SEGMENT_BLOCKS } from '../../postgres/files/relation-file-name.ts';
 import { BLOCK_BYTES } from '../../postgres/wal/record-header.ts';
 
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
 
 export const SHARED_FILE = 'shared';
 export const LIST_FILE = 'files';
@@ -56,6 +56,9 @@ const FILE_MODE = 0o600;
 export const LIST_HEADER_BYTES = 32;
 export const LIST_ENTRY_WORDS = 8;
 export const LIST_ENTRY_BYTES: number = LIST_ENTRY_WORDS * 4;
+/** `content` of an entry is the fork whose pages it has, and above how many blocks come at once. */
+export const CONTENT_FORK_MASK = 0xff;
+export const CONTENT_AROUND_SHIFT = 8;
 /** `part` of a key is the fork in the highest byte, and the segment in the rest. */
 export const FORK_FACTOR: number = 1 << 24;
 

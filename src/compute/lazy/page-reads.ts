@@ -64,7 +64,7 @@ export class PageReads {
     if (content.kind === 'slru') return await this.#readSegment(content, block, target, signal);
     const known = { ...content, history: 'untouched' } as const;
     const isRead = this.#readRelation(known, number, block, target, signal);
-    if (count >= SEQUENTIAL_BLOCKS) this.prefetch(number, block + count, RUN_BLOCKS_MAX);
+    if (count >= SEQUENTIAL_BLOCKS && count > content.aroundBlocks) this.prefetch(number, block + count, RUN_BLOCKS_MAX);
     await isRead;
   }
 
@@ -245,6 +245,7 @@ function contentOfKey(key: FileKey, block: number, count: number): RelationConte
     contentFork: FORK_MAIN,
     firstBlock: segment * RELATION_SEGMENT_BLOCKS,
     blocks: RELATION_SEGMENT_BLOCKS,
+    aroundBlocks: 0,
     history: 'given-back',
   };
 }
