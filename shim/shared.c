@@ -39,6 +39,8 @@ int shared_map(const char **problem)
     *problem = "the shared file cannot be mapped";
     return -1;
   }
+  /* It is nearly all holes: what is read ahead of a word that is looked at would be zeros, megabytes of them. */
+  madvise(found, SHARED_BYTES_MAX, MADV_RANDOM);
   /* A core need not hold it. */
   madvise(found, SHARED_BYTES_MAX, MADV_DONTDUMP);
   struct shared_header *header = found;

@@ -2,6 +2,7 @@ import { VarveError } from '../base/errors.ts';
 import type { Random } from '../io/random.ts';
 import type { ClientConnection } from '../libpq/client/client-connection.ts';
 import type { Logger } from '../observe/log.ts';
+import { quoteLiteral } from '../postgres/sql-text.ts';
 import type { ComputeOptions } from './options.ts';
 import {
   databaseStatements,
@@ -10,7 +11,6 @@ import {
   roleStatements,
   type SpecStatement,
 } from './role-statements.ts';
-import { quoteLiteral } from '../postgres/sql-text.ts';
 
 type Wanted = Pick<ComputeOptions, 'roles' | 'databases'>;
 type Named = readonly { readonly name: string }[];

@@ -7,7 +7,7 @@ import type {
   StartSetSlruSegment,
 } from '../contracts/start-set.ts';
 import { StartSetDecoder } from '../contracts/start-set-decoder.ts';
-import type { Files, UpdatableFile } from '../io/files.ts';
+import type { FilePiece, Files, SmallFiles } from '../io/files.ts';
 import { readWholeFile } from '../io/read-whole-file.ts';
 import {
   CONTROL_FILE_PATH,
@@ -36,18 +36,17 @@ export interface LeastSettings {
  */
 export class DataDirectory {
   readonly path: string;
-  readonly #files: Files;
+  readonly #files: Files & SmallFiles;
   readonly #segments: StartSetSlruSegment[] = [];
   readonly #forks: StartSetFork[] = [];
   readonly #made = new Set<string>();
   #preparedTransactions = 0;
   #header: StartSetHeader | undefined;
   #onReady: () => void = () => undefined;
-  #file: UpdatableFile | undefined;
-  /** Nobody waits for one of them before the last. */
-  readonly #closing: Promise<void>[] = [];
+  /** It is written when it is whole. */
+  #file: { readonly path: string; readonly sizeBytes: number; readonly pieces: FilePiece[] } | undefined;
 
-  constructor(files: Files, path: string) {
+  constructor(files: Files & SmallFiles, path: string) {
     this.#files = files;
     this.path = path;
   }
@@ -59,6 +58,7 @@ export class DataDirectory {
     this.#forks.length = 0;
     this.#made.clear();
     this.#preparedTransactions = 0;
+    this.#file = undefined;
   }
 
   /** What the server cannot start without, as its own control file and its prepared transactions say. */
@@ -80,14 +80,11 @@ export class DataDirectory {
   ): Promise<Remainder> {
     this.#onReady = onReady;
     const decoder = new StartSetDecoder();
-    try {
-      for await (const chunk of startSet) {
-        for (const item of decoder.push(chunk)) await this.#take(item);
-      }
-      decoder.finish();
-    } finally {
-      await this.#close();
+    for await (const chunk of startSet) {
+      for (const item of decoder.push(chunk)) this.#take(item);
     }
+    decoder.finish();
+    this.#writeFile();
     return { segments: this.#segments, forks: this.#forks };
   }
 
@@ -104,37 +101,39 @@ export class DataDirectory {
   }
 
   /** Makes the directories above a path in the data directory, and gives the whole path. */
-  async makeParents(path: string): Promise<string> {
+  makeParents(path: string): string {
     const parent = dirname(path);
     if (!this.#made.has(parent)) {
-      await this.#files.makeDirectory(`${this.path}/${parent}`);
+      this.#files.makeDirectoryNow(`${this.path}/${parent}`);
       this.#made.add(parent);
     }
     return `${this.path}/${path}`;
   }
 
-  async #take(item: StartSetItem): Promise<void> {
+  #take(item: StartSetItem): void {
     switch (item.kind) {
       case 'header':
         this.#header = item.header;
         break;
       case 'directories':
-        await Promise.all(item.paths.map((path) => this.#files.makeDirectory(`${this.path}/${path}`)));
-        for (const path of item.paths) this.#made.add(path);
+        for (const path of item.paths) {
+          this.#files.makeDirectoryNow(`${this.path}/${path}`);
+          this.#made.add(path);
+        }
         break;
       case 'slru-segment':
         this.#segments.push(item.file);
-        await this.#begin(item.file.path, item.file.sizeBytes);
+        this.#begin(item.file.path, item.file.sizeBytes);
         break;
       case 'file':
         if (item.file.path.startsWith('pg_twophase/')) this.#preparedTransactions++;
-        await this.#begin(item.file.path, item.file.sizeBytes);
+        this.#begin(item.file.path, item.file.sizeBytes);
         break;
       case 'piece':
         this.#put(item.bytes, item.offset);
         break;
       case 'ready':
-        await this.#close();
+        this.#writeFile();
         this.#onReady();
         break;
       case 'forks':
@@ -145,30 +144,21 @@ export class DataDirectory {
     }
   }
 
-  async #begin(path: string, sizeBytes: number): Promise<void> {
-    this.#letGo();
-    this.#file = await this.#files.openForUpdate(await this.makeParents(path));
-    await this.#file.resize(sizeBytes);
+  #begin(path: string, sizeBytes: number): void {
+    this.#writeFile();
+    this.#file = { path: this.makeParents(path), sizeBytes, pieces: [] };
   }
 
   #put(bytes: Uint8Array, offset: number): void {
     if (this.#file === undefined) throw new CorruptionError('BAD_START_SET', 'a piece of no file has come');
-    // It is at most a frame long.
-    this.#file.writeNow(bytes, 0, bytes.length, offset);
+    // What it is a part of is used again.
+    this.#file.pieces.push({ offset, bytes: bytes.slice() });
   }
 
-  #letGo(): void {
-    const closing = this.#file?.close();
+  #writeFile(): void {
+    const file = this.#file;
     this.#file = undefined;
-    if (closing === undefined) return;
-    // What it fails of is told to whoever waits for all of them.
-    closing.catch(() => undefined);
-    this.#closing.push(closing);
-  }
-
-  async #close(): Promise<void> {
-    this.#letGo();
-    await Promise.all(this.#closing.splice(0));
+    if (file !== undefined) this.#files.writeFileNow(file.path, file.sizeBytes, file.pieces);
   }
 }
 

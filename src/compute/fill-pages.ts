@@ -67,7 +67,7 @@ export class PageFiller {
         segment,
         temporaryBackend: undefined,
       });
-      await using file = await this.#files.openForUpdate(await this.#directory.makeParents(path));
+      await using file = await this.#files.openForUpdate(this.#directory.makeParents(path));
       for (let block = first; block < end; block += BLOCKS_AT_ONCE) {
         const count = Math.min(BLOCKS_AT_ONCE, end - block);
         await this.#pages.readPages(relation, contentFork, block, count, this.#buffer, this.#signal);

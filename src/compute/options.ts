@@ -2,7 +2,7 @@ import type { TenantId, TimelineId } from '../base/ids.ts';
 import type { Lsn } from '../base/lsn.ts';
 import type { MembershipConfiguration } from '../contracts/membership.ts';
 import type { Clock } from '../io/clock.ts';
-import type { Files } from '../io/files.ts';
+import type { Files, SmallFiles } from '../io/files.ts';
 import type { Random } from '../io/random.ts';
 import type { Servers } from '../io/servers.ts';
 import type { ServerTrust, SocketAddress, Sockets } from '../io/sockets.ts';
@@ -11,7 +11,7 @@ import type { Logger } from '../observe/log.ts';
 import type { DatabaseSpec, RoleSpec, TlsSpec } from './compute-spec.ts';
 
 export interface ComputeDoors {
-  readonly files: Files;
+  readonly files: Files & SmallFiles;
   readonly sockets: Sockets;
   readonly clock: Clock;
   readonly random: Random;

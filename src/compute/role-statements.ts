@@ -1,4 +1,5 @@
 import type { Random } from '../io/random.ts';
+import { quoteIdentifier, quoteLiteral } from '../postgres/sql-text.ts';
 import {
   deriveScramSecret,
   formatScramSecret,
@@ -8,7 +9,6 @@ import {
   SCRAM_SHA_256_NAME,
 } from '../postgres/wire/scram.ts';
 import type { DatabaseSpec, RoleSpec } from './compute-spec.ts';
-import { quoteIdentifier, quoteLiteral } from '../postgres/sql-text.ts';
 
 /** What a branch has of the roles and databases that a spec names. */
 export interface ExistingObjects {

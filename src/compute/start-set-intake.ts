@@ -59,9 +59,10 @@ export class StartSetIntake {
       this.#patience.until(signal, () => this.#takeStartSet(cluster, lsn, signal)),
     );
     this.#check(cluster.header, lsn);
-    await unpackStatistics(this.#context.doors.files, cluster.path);
-    await this.#leaveOutSlots(cluster);
-    await this.#writeTexts(cluster);
+    await Promise.all([
+      unpackStatistics(this.#context.doors.files, cluster.path),
+      this.#leaveOutSlots(cluster),
+    ]);
     return { cluster, listing };
   }
 
@@ -84,6 +85,9 @@ export class StartSetIntake {
     directory.begin();
     await this.#context.doors.files.removeDirectory(directory.path);
     await this.#context.doors.servers.makeDirectory(directory.path);
+    const writing = this.#writeTexts(directory);
+    // It is awaited below, if nothing else fails before.
+    writing.catch(() => undefined);
     const connecting =
       this.#connecting ??
       connectPageService(this.#context.doors, pageServiceOptions(this.#context.options, signal));
@@ -97,7 +101,7 @@ export class StartSetIntake {
       connection.abort(new VarveError('cancelled', 'CLOSING', 'the start is given up'));
       await listing.catch(() => undefined);
     });
-    await Promise.race([ready.promise, listing]);
+    await Promise.all([Promise.race([ready.promise, listing]), writing]);
     return { listing: this.#orAgain(listing, directory, signal) };
   }
 
@@ -173,12 +177,11 @@ export class StartSetIntake {
       'postgresql.auto.conf': '',
       ...(tls === undefined ? {} : tlsTexts(await readTlsIdentity(tls, this.#context.doors.files))),
     };
-    const write = async ([name, text]: [string, string]): Promise<void> => {
+    for (const [name, text] of Object.entries(texts)) {
       const bytes = new TextEncoder().encode(text);
-      await using file = await this.#context.doors.files.openForUpdate(`${directory.path}/${name}`);
-      file.writeNow(bytes, 0, bytes.length, 0);
-    };
-    await Promise.all(Object.entries(texts).map(write));
+      const path = `${directory.path}/${name}`;
+      this.#context.doors.files.writeFileNow(path, bytes.length, [{ offset: 0, bytes }]);
+    }
   }
 }
 

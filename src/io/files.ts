@@ -36,6 +36,22 @@ export interface Files {
   space(path: string): Promise<FileSystemSpace>;
 }
 
+/**
+ * Makes what is small and new at once: where there is much of it, handing each to another thread and back takes longer than
+ * making it. Fails as `Files` does.
+ */
+export interface SmallFiles {
+  /** As `Files.makeDirectory`. */
+  makeDirectoryNow(path: string): void;
+  /** Makes a file, or another one of a file that is there: of that size, with these pieces, and zeros elsewhere. */
+  writeFileNow(path: string, sizeBytes: number, pieces: readonly FilePiece[]): void;
+}
+
+export interface FilePiece {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
 export interface FileSystemSpace {
   readonly capacityBytes: number;
   /** What this account may still use. */

@@ -14,6 +14,8 @@ export const DISK_WAIT_MS_DEFAULT = 30_000;
 /** WAL that was checkpointed goes by the server's next checkpoint: it is asked for one so often at most. */
 const CHECKPOINT_MS = 5000;
 const MOVE_WAIT_MS = 1000;
+/** What a server has at its start is no danger; starting a process just then would hold up its first client. */
+const EVICTOR_DELAY_MS = 1000;
 /** What is used, and was given back, is told when it has changed by this part of the budget; so often at most. */
 const TOLD_PART = 0.1;
 const TOLD_MS = 2000;
@@ -58,7 +60,7 @@ export class DiskBudget implements AsyncDisposable {
   readonly #full = Promise.withResolvers<VarveError>();
   readonly #failed = Promise.withResolvers<VarveError>();
   readonly #life = new AbortController();
-  readonly #starting: Promise<ServerProgram>;
+  readonly #starting: Promise<ServerProgram | undefined>;
   #isSlowing = false;
   #isClosing = false;
   #isCheckpointing = false;
@@ -75,14 +77,23 @@ export class DiskBudget implements AsyncDisposable {
     this.#policy = new BudgetPolicy(options.budgetBytes, options.waitMs);
     this.full = this.#full.promise;
     this.failed = this.#failed.promise;
-    const { lazy, program, directory, outputPath } = options;
-    lazy.answerEvictor((report) => this.#answer(report));
-    const environment = { LC_ALL: 'C', ...lazy.evictorEnvironment };
-    this.#starting = doors.servers.start(program, ['--version'], { directory, outputPath, environment });
+    options.lazy.answerEvictor((report) => this.#answer(report));
+    this.#starting = this.#startEvictor();
     this.#starting.then(
-      async (evictor) => this.#onEnded(await evictor.ended),
+      async (evictor) => {
+        if (evictor !== undefined) this.#onEnded(await evictor.ended);
+      },
       (error: Error) => this.#onEnded(error.message),
     );
+  }
+
+  /** undefined where it is not needed any more. */
+  async #startEvictor(): Promise<ServerProgram | undefined> {
+    const { lazy, program, directory, outputPath } = this.#options;
+    await pause(this.#doors.clock, EVICTOR_DELAY_MS, this.#life.signal);
+    if (this.#life.signal.aborted) return undefined;
+    const environment = { LC_ALL: 'C', ...lazy.evictorEnvironment };
+    return await this.#doors.servers.start(program, ['--version'], { directory, outputPath, environment });
   }
 
   /** Writing is as fast as ever, whatever is used. */

@@ -84,6 +84,8 @@ export class LazyDirectory implements AsyncDisposable {
   #isComplete = false;
   #shared: UpdatableFile | undefined;
   #sharedPages = 0;
+  /** Of each SLRU; segments come in order. */
+  readonly #lastSegments = new Map<string, number>();
   /** Forks come in the order of their directories. */
   #lastMade = '';
   #listener: Listener | undefined;
@@ -160,6 +162,7 @@ export class LazyDirectory implements AsyncDisposable {
     const number = this.#list.addSlruSegment(segment);
     await this.#grow();
     this.#setByte(stateOffset(number), FILE_LAZY);
+    this.#lastSegments.set(segment.slru, number);
   }
 
   /** The list is whole: from here on the server finds what is in it by itself. */
@@ -196,6 +199,8 @@ export class LazyDirectory implements AsyncDisposable {
    * data directory without it.
    */
   async guard(): Promise<void> {
+    // Its recovery ends with a look at what each of them has last: before all else.
+    for (const number of this.#lastSegments.values()) this.#reads.prefetchSegment(number);
     const { dataDirectory } = this.#options;
     await this.#doors.files.rename(
       `${dataDirectory}/${CONTROL_FILE}`,

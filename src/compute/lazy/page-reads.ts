@@ -37,6 +37,8 @@ export class PageReads {
   /** Oldest first. */
   readonly #runs = new Set<AheadRun>();
   #aheadBlocks = 0;
+  /** Segments of SLRUs that were read ahead, by their numbers. */
+  readonly #segments = new Map<number, Promise<Uint8Array>>();
   /** Of files of which blocks were given back: numbers that no file of the list has, by key. */
   readonly #again = new Map<string, number>();
 
@@ -61,10 +63,11 @@ export class PageReads {
     const content = this.#contentOf(number, block, count);
     if (content === undefined)
       throw new BadRequestError('BAD_REQUEST', `no file ${number} has ${count} blocks from ${block} on`);
-    if (content.kind === 'slru') return await this.#readSegment(content, block, target, signal);
+    if (content.kind === 'slru') return await this.#readSegment(content, number, block, target, signal);
     const known = { ...content, history: 'untouched' } as const;
     const isRead = this.#readRelation(known, number, block, target, signal);
-    if (count >= SEQUENTIAL_BLOCKS && count > content.aroundBlocks) this.prefetch(number, block + count, RUN_BLOCKS_MAX);
+    if (count >= SEQUENTIAL_BLOCKS && count > content.aroundBlocks)
+      this.prefetch(number, block + count, RUN_BLOCKS_MAX);
     await isRead;
   }
 
@@ -110,6 +113,16 @@ export class PageReads {
       index = end;
     }
     await Promise.all(parts);
+  }
+
+  /** Reads a segment of an SLRU that will be asked for. */
+  prefetchSegment(number: number): void {
+    const content = this.#list.contentOf(number);
+    if (content?.kind !== 'slru' || this.#segments.has(number)) return;
+    const reading = this.#pages.readSlruSegment(content.slru, content.segment, this.#signal);
+    // Whoever wants it reads it then, and sees why.
+    reading.catch(() => this.#segments.delete(number));
+    this.#segments.set(number, reading);
   }
 
   /** Reads blocks that may be asked for. Does nothing where that is too much. */
@@ -187,12 +200,15 @@ export class PageReads {
 
   async #readSegment(
     content: FileContent,
+    number: number,
     block: number,
     target: Uint8Array,
     signal: AbortSignal,
   ): Promise<void> {
     if (content.kind !== 'slru') throw new AssertionError('blocks of a relation are read as a segment');
-    const segment = await this.#pages.readSlruSegment(content.slru, content.segment, signal);
+    const ahead = await this.#segments.get(number)?.catch(() => undefined);
+    this.#segments.delete(number);
+    const segment = ahead ?? (await this.#pages.readSlruSegment(content.slru, content.segment, signal));
     // Pages behind its end are zero.
     target.set(segment.subarray(block * BLOCK_BYTES, block * BLOCK_BYTES + target.length));
   }

@@ -36,6 +36,16 @@ export function checkPath(path: string): void {
   if (!path.isWellFormed()) throw new BadRequestError('BAD_PATH', 'a path is not Unicode', { file: path });
 }
 
+/** As translate, of what does not wait. */
+export function translateNow<Result>(path: string, action: () => Result): Result {
+  checkPath(path);
+  try {
+    return action();
+  } catch (error) {
+    throw toFileError(path, error);
+  }
+}
+
 /** Turns what Node.js throws into the door's errors. */
 export async function translate<Result>(path: string, action: () => Promise<Result>): Promise<Result> {
   checkPath(path);

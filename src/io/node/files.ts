@@ -1,12 +1,13 @@
-import { constants } from 'node:fs';
+import { closeSync, constants, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import * as promises from 'node:fs/promises';
 import { BadRequestError, VarveError } from '../../base/errors.ts';
-import type { FileStatus, Files } from '../files.ts';
-import { checkPath, translate } from './file-errors.ts';
+import type { FilePiece, FileStatus, Files, SmallFiles } from '../files.ts';
+import { checkPath, translate, translateNow } from './file-errors.ts';
 import { openBuffered, openRegularFile, READING, UPDATING } from './open-regular-file.ts';
 
 /** What Varve makes is for its account alone, as in PostgreSQL (file_perm.h, pg_dir_create_mode_owner). */
 const DIRECTORY_MODE = 0o700;
+const FILE_MODE = 0o600;
 
 const kindOf = (entry: { isFile(): boolean; isDirectory(): boolean }): FileStatus['kind'] => {
   if (entry.isFile()) return 'file';
@@ -48,8 +49,21 @@ async function syncDirectory(path: string): Promise<void> {
   await handle.sync();
 }
 
+function writeFileNow(path: string, sizeBytes: number, pieces: readonly FilePiece[]): void {
+  const descriptor = openSync(path, 'w', FILE_MODE);
+  try {
+    ftruncateSync(descriptor, sizeBytes);
+    for (const { offset, bytes } of pieces) {
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(descriptor, bytes, done, bytes.length - done, offset + done);
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /** The real side of the files door. */
-export const nodeFiles: Files = {
+export const nodeFiles: Files & SmallFiles = {
   stat: (path) =>
     translate(path, async () => {
       const status = await promises.stat(path);
@@ -82,6 +96,11 @@ export const nodeFiles: Files = {
     translate(path, async () => {
       await promises.mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
     }),
+
+  makeDirectoryNow: (path) =>
+    translateNow(path, () => void mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE })),
+
+  writeFileNow: (path, sizeBytes, pieces) => translateNow(path, () => writeFileNow(path, sizeBytes, pieces)),
 
   removeDirectory: (path) => translate(path, () => removeDirectory(path)),
 
