@@ -86,19 +86,19 @@ function formatReads(results: readonly ReadResult[]): string {
     '÷ stock',
     'goal MB/s',
   ];
-  const rows = results.map(({ name, pageP50Us, pageP99Us, scanMegabytesPerS, scanRatio }, index) => [
+  const rows = results.map(({ name, pageP50Us, pageP99Us, scan }, index) => [
     name,
     formatNumber(pageP50Us),
     formatNumber(pageP99Us),
     index === 1 ? '≤ 60' : '',
-    formatNumber(scanMegabytesPerS.median),
-    formatNumber(scanMegabytesPerS.p10),
-    formatNumber(scanMegabytesPerS.p90),
-    formatNumber(scanRatio),
-    index === 0 ? '' : '≥ 300',
+    ...(scan === undefined ? ['', '', '', ''] : scanColumns(scan)),
+    index === 0 || scan === undefined ? '' : '≥ 300',
   ]);
-  return `${formatTable(header, rows)}\npage: a single one, as the server measures its read`;
+  return `${formatTable(header, rows)}\npage: a single one, as the server measures its read; the way alone: as many bytes from one process to a second and a third, and back`;
 }
+
+const scanColumns = ({ megabytesPerS, ratio }: NonNullable<ReadResult['scan']>): string[] =>
+  [megabytesPerS.median, megabytesPerS.p10, megabytesPerS.p90, ratio].map(formatNumber);
 
 function formatTransactions(title: string, results: readonly TransactionResult[], goal: string): string {
   const header = [

@@ -1,10 +1,13 @@
+import { fileURLToPath } from 'node:url';
 import type { Client } from 'pg';
 import type { TimelineId } from '../../src/base/ids.ts';
+import { CommandProcess } from '../../test/support/command-process.ts';
 import type { StockPostgres } from '../../test/support/stock-postgres.ts';
 import { prepareByCompute } from '../start/clusters.ts';
 import { type Storage, timelineIdOf } from '../start/storage.ts';
 import { type Spread, spreadOf } from '../support/measure.ts';
 import { DelayingProxy } from './delaying-proxy.ts';
+import type { HopCommands } from './hop-messages.ts';
 import {
   LOADED_SETTINGS,
   type LoadedServer,
@@ -31,11 +34,11 @@ export interface ReadResult {
   /** Of one page, as the server itself measures it. */
   readonly pageP50Us: number;
   readonly pageP99Us: number;
-  readonly scanMegabytesPerS: Spread;
   /** Beside the stock server's, whose files are in the page cache. */
-  readonly scanRatio: number;
+  readonly scan: { readonly megabytesPerS: Spread; readonly ratio: number } | undefined;
 }
 
+const HOPS_MAIN = fileURLToPath(new URL('../load-hops.ts', import.meta.url));
 const DELAY_MS = 0.5;
 const MEGABYTE = 1_000_000;
 const ROWS_AT_ONCE = 50_000;
@@ -108,19 +111,32 @@ export async function measureReads(
       await client.end();
     }
   }
+  const hops = await measureHops(options);
   const [stockScans] = measured.map(({ scans }) => spreadOf(scans).median);
-  return measured.map(({ name, pagesUs, scans }) => {
-    const sorted = pagesUs.sort((left, right) => left - right);
-    const at = (part: number): number => sorted[Math.floor(part * (sorted.length - 1))] as number;
+  const results = measured.map(({ name, pagesUs, scans }): ReadResult => {
     const scanMegabytesPerS = spreadOf(scans);
-    return {
-      name,
-      pageP50Us: at(0.5),
-      pageP99Us: at(0.99),
-      scanMegabytesPerS,
-      scanRatio: scanMegabytesPerS.median / (stockScans as number),
-    };
+    const scanRatio = scanMegabytesPerS.median / (stockScans as number);
+    return { name, ...percentilesOf(pagesUs), scan: { megabytesPerS: scanMegabytesPerS, ratio: scanRatio } };
   });
+  return [...results, { name: 'the way alone, no page', ...percentilesOf(hops), scan: undefined }];
+}
+
+function percentilesOf(timesUs: readonly number[]): Pick<ReadResult, 'pageP50Us' | 'pageP99Us'> {
+  const sorted = timesUs.toSorted((left, right) => left - right);
+  const at = (part: number): number => sorted[Math.floor(part * (sorted.length - 1))] as number;
+  return { pageP50Us: at(0.5), pageP99Us: at(0.99) };
+}
+
+/** As many bytes through as many processes, of Node.js like those of a page, which do nothing else. */
+async function measureHops({ repeats, pages }: ReadOptions): Promise<number[]> {
+  await using answering = new CommandProcess<HopCommands>(HOPS_MAIN);
+  await using relaying = new CommandProcess<HopCommands>(HOPS_MAIN);
+  await using asking = new CommandProcess<HopCommands>(HOPS_MAIN);
+  const port = await relaying.ask('relay', await answering.ask('answer', undefined));
+  const times: number[] = [];
+  for (let round = 0; round < repeats; round++)
+    times.push(...(await asking.ask('ask', { port, count: pages })).slice(PAGES_WARM_UP));
+  return times;
 }
 
 async function restarted(stock: StockPostgres): Promise<LoadedServer> {

@@ -76,6 +76,7 @@ export async function measureTpcb(
   await using primary = await makeTpcb(options);
   await using _standby = await startStandby(primary, true);
   await using compute = await startLoadedCompute(storage, timelineId);
+  await readAll(compute);
   const writesPages = (full_page_writes: boolean): Promise<void> =>
     reconfigure(primary, { full_page_writes });
   const contestants = [
