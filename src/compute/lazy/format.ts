@@ -118,9 +118,19 @@ export function encodeListHeader(count: number): Uint8Array {
 /** A reply with room for its payload. */
 export function makeReply(kind: number, status: number, payloadBytes: number): Uint8Array {
   const bytes = new Uint8Array(REPLY_BYTES + payloadBytes);
-  const view = new DataView(bytes.buffer);
+  writeReplyHeader(bytes, kind, status, payloadBytes);
+  return bytes;
+}
+
+export function writeReplyHeader(
+  reply: Uint8Array,
+  kind: number,
+  status: number,
+  payloadBytes: number,
+): void {
+  const view = new DataView(reply.buffer, reply.byteOffset);
   view.setUint32(0, kind, true);
   view.setUint32(4, status, true);
   view.setUint32(8, payloadBytes, true);
-  return bytes;
+  view.setUint32(12, 0, true);
 }

@@ -5,6 +5,10 @@ import type { BlockHistory, PageSource } from '../page-source.ts';
 import type { FileContent, FileKey, FileList } from './file-list.ts';
 import { FILES_MAX, FORK_FACTOR, RUN_BLOCKS_MAX } from './format.ts';
 
+/** Where blocks are read in order, so many requests of the shim are read ahead: storage works while the server does. */
+const AHEAD_RUNS = 3;
+/** Of a whole run, for the next ones: new memory has to be cleared, and collected again. */
+const SPARE_BUFFERS_MAX = 16;
 /** What is kept that was read ahead and nobody has asked for yet. */
 const AHEAD_BLOCKS_MAX = 4096;
 /** A request that the shim has made so long goes on where the last one ended: what follows is wanted soon. */
@@ -21,6 +25,8 @@ interface AheadRun {
   readonly isRead: Promise<boolean>;
   /** Blocks that nobody has asked for yet. */
   unused: number;
+  /** Who copies from its memory, or waits to. */
+  readers: number;
 }
 
 /**
@@ -37,6 +43,7 @@ export class PageReads {
   /** Oldest first. */
   readonly #runs = new Set<AheadRun>();
   #aheadBlocks = 0;
+  readonly #spare: Uint8Array[] = [];
   /** Segments of SLRUs that were read ahead, by their numbers. */
   readonly #segments = new Map<number, Promise<Uint8Array>>();
   /** Of files of which blocks were given back: numbers that no file of the list has, by key. */
@@ -67,7 +74,7 @@ export class PageReads {
     const known = { ...content, history: 'untouched' } as const;
     const isRead = this.#readRelation(known, number, block, target, signal);
     if (count >= SEQUENTIAL_BLOCKS && count > content.aroundBlocks)
-      this.prefetch(number, block + count, RUN_BLOCKS_MAX);
+      this.#prefetchRuns(number, block + count, count);
     await isRead;
   }
 
@@ -123,6 +130,12 @@ export class PageReads {
     // Whoever wants it reads it then, and sees why.
     reading.catch(() => this.#segments.delete(number));
     this.#segments.set(number, reading);
+  }
+
+  /** At first one run, and as many as keep everybody busy where whole ones are asked for. */
+  #prefetchRuns(number: number, block: number, count: number): void {
+    const runs = count === RUN_BLOCKS_MAX ? AHEAD_RUNS : 1;
+    for (let run = 0; run < runs; run++) this.prefetch(number, block + run * RUN_BLOCKS_MAX, RUN_BLOCKS_MAX);
   }
 
   /** Reads blocks that may be asked for. Does nothing where that is too much. */
@@ -181,11 +194,13 @@ export class PageReads {
     signal: AbortSignal,
   ): Promise<void> {
     if (run === undefined) return await this.#readNow(content, block, target, signal);
+    run.readers++;
     const isRead = await run.isRead;
     const start = (keyOf(number, block) - run.firstKey) * BLOCK_BYTES;
+    if (isRead) target.set(run.bytes.subarray(start, start + target.length));
+    run.readers--;
     this.#use(run, keyOf(number, block), target.length / BLOCK_BYTES);
-    if (!isRead) return await this.#readNow(content, block, target, signal);
-    target.set(run.bytes.subarray(start, start + target.length));
+    if (!isRead) await this.#readNow(content, block, target, signal);
   }
 
   async #readNow(
@@ -214,13 +229,15 @@ export class PageReads {
   }
 
   #readAhead(content: RelationContent, number: number, block: number, count: number): void {
-    const bytes = new Uint8Array(count * BLOCK_BYTES);
+    const spare = count === RUN_BLOCKS_MAX ? this.#spare.pop() : undefined;
+    const bytes = spare ?? new Uint8Array(count * BLOCK_BYTES);
     // Whoever wants a block of a run that failed reads it then, and sees why.
     const isRead = this.#readNow(content, block, bytes, this.#signal).then(
       () => true,
       () => false,
     );
-    const run: AheadRun = { firstKey: keyOf(number, block), blocks: count, bytes, isRead, unused: count };
+    const firstKey = keyOf(number, block);
+    const run: AheadRun = { firstKey, blocks: count, bytes, isRead, unused: count, readers: 0 };
     for (let index = 0; index < count; index++) this.#ahead.set(run.firstKey + index, run);
     this.#runs.add(run);
     this.#aheadBlocks += count;
@@ -237,7 +254,10 @@ export class PageReads {
       this.#ahead.delete(firstKey + index);
       run.unused--;
     }
-    if (run.unused === 0 && this.#runs.delete(run)) this.#aheadBlocks -= run.blocks;
+    if (run.unused > 0 || !this.#runs.delete(run)) return;
+    this.#aheadBlocks -= run.blocks;
+    if (run.readers === 0 && run.blocks === RUN_BLOCKS_MAX && this.#spare.length < SPARE_BUFFERS_MAX)
+      this.#spare.push(run.bytes);
   }
 
   #forget(run: AheadRun): void {

@@ -25,6 +25,7 @@ import {
   REQUEST_READ,
   REQUEST_READ_AGAIN,
   RUN_BLOCKS_MAX,
+  writeReplyHeader,
 } from './format.ts';
 
 const KIB = 1024;
@@ -92,6 +93,8 @@ export class ShimConnection implements Receiver {
   readonly #view = new DataView(this.#rest.buffer);
   #restLength = 0;
   #isAnswering = false;
+  /** The last reply with blocks: before it asks again the shim has all of it. */
+  #blocksReply = new Uint8Array(0);
 
   constructor(
     connection: Connection,
@@ -202,13 +205,13 @@ export class ShimConnection implements Receiver {
         await this.#requests.untilListed(signal);
         return makeReply(kind, REPLY_OK, 0);
       case REQUEST_READ: {
-        const { reply, target } = makeBlocksReply(kind, third);
+        const { reply, target } = this.#makeBlocksReply(kind, third);
         await this.#requests.read(first, second, third, target, signal);
         return reply;
       }
       case REQUEST_READ_AGAIN: {
         const [block = 0, count = 0, aheadCount = 0] = words.slice(4);
-        const { reply, target } = makeBlocksReply(kind, count);
+        const { reply, target } = this.#makeBlocksReply(kind, count);
         await this.#requests.readAgain(key, block, count, Math.min(aheadCount, AHEAD_MAX), target, signal);
         return reply;
       }
@@ -217,6 +220,18 @@ export class ShimConnection implements Receiver {
       default:
         throw new AssertionError(`a request of kind ${kind} is taken, and not answered`);
     }
+  }
+
+  /** @throws BadRequestError for more than is asked for at once */
+  #makeBlocksReply(kind: number, count: number): { reply: Uint8Array; target: Uint8Array } {
+    if (count < 1 || count > RUN_BLOCKS_MAX)
+      throw new BadRequestError('BAD_REQUEST', `${count} blocks are asked for at once`);
+    const payloadBytes = count * BLOCK_BYTES;
+    if (this.#blocksReply.length < REPLY_BYTES + payloadBytes)
+      this.#blocksReply = new Uint8Array(REPLY_BYTES + payloadBytes);
+    const reply = this.#blocksReply.subarray(0, REPLY_BYTES + payloadBytes);
+    writeReplyHeader(reply, kind, REPLY_OK, payloadBytes);
+    return { reply, target: reply.subarray(REPLY_BYTES) };
   }
 }
 
@@ -238,12 +253,4 @@ function encodePermission(kind: number, permission: GivePermission): Uint8Array 
   view.setUint32(12, Math.min(Math.ceil(wakeBytes / KIB), U32_MAX), true);
   view.setUint32(16, isPressed ? 1 : 0, true);
   return reply;
-}
-
-/** @throws BadRequestError for more than is asked for at once */
-function makeBlocksReply(kind: number, count: number): { reply: Uint8Array; target: Uint8Array } {
-  if (count < 1 || count > RUN_BLOCKS_MAX)
-    throw new BadRequestError('BAD_REQUEST', `${count} blocks are asked for at once`);
-  const reply = makeReply(kind, REPLY_OK, count * BLOCK_BYTES);
-  return { reply, target: reply.subarray(REPLY_BYTES) };
 }
