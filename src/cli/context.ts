@@ -11,6 +11,8 @@ export interface CliContext {
   readonly output: Output;
   readonly diagnostics: Diagnostics;
   readonly files: Files;
+  /** Variables of the process's environment. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** The command has worked, and its answer is no: the process is to end with status 1. */
   answerNo(): void;
 }

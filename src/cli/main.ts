@@ -28,6 +28,7 @@ export async function main(args: readonly string[]): Promise<void> {
     output: standardOutput,
     diagnostics: standardError,
     files: nodeFiles,
+    environment: process.env,
     answerNo: () => {
       process.exitCode = EXIT.no;
     },

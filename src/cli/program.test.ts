@@ -22,6 +22,7 @@ async function runIn(args: readonly string[], isJson = false) {
     },
     diagnostics: { isTerminal: false, write: () => undefined, nowMs: () => 0 },
     files: nodeFiles,
+    environment: {},
     answerNo: () => undefined,
   };
   const program = makeProgram(context, (text) => {

@@ -1,10 +1,15 @@
 import { Command } from 'commander';
 import { registerBranch } from './commands/branch.ts';
+import { registerCompletion } from './commands/completion.ts';
 import { registerCompute } from './commands/compute.ts';
+import { registerConfig } from './commands/config.ts';
 import { registerConnect } from './commands/connect.ts';
 import { registerControl } from './commands/control.ts';
 import { registerDevTimeline } from './commands/dev-timeline.ts';
+import { registerDoctor } from './commands/doctor.ts';
 import { registerEndpoint } from './commands/endpoint.ts';
+import { registerExport } from './commands/export.ts';
+import { registerImport } from './commands/import.ts';
 import { registerLayerDraw } from './commands/layer-draw.ts';
 import { registerLayerDump } from './commands/layer-dump.ts';
 import { registerLayerList } from './commands/layer-list.ts';
@@ -24,6 +29,7 @@ import { registerWalDump } from './commands/wal-dump.ts';
 import { registerWalGrep } from './commands/wal-grep.ts';
 import { registerWalRedoFile } from './commands/wal-redo-file.ts';
 import { registerWalVerify } from './commands/wal-verify.ts';
+import { configureProgram } from './configuration/configure-program.ts';
 import type { CliContext } from './context.ts';
 
 /**
@@ -52,6 +58,8 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
   registerStop(program, context);
   registerStatus(program, context);
   registerLogs(program, context);
+  registerConfig(program, context);
+  registerDoctor(program, context);
   registerProject(program.command('project').description('make, show and delete projects'), context);
   registerBranch(program.command('branch').description('make branches, and move them in time'), context);
   registerEndpoint(
@@ -60,6 +68,8 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
   );
   registerUrl(program, context);
   registerConnect(program, context);
+  registerImport(program, context);
+  registerExport(program, context);
   registerSafekeeper(program, context);
   registerPageserver(program, context);
   registerControl(program, context);
@@ -80,5 +90,8 @@ export function makeProgram(context: CliContext, writeError: (text: string) => v
   const page = program.command('page').description('look into pages, of relation files or of a timeline');
   registerPageShow(page, context);
   registerPageDiff(page, context);
+  registerCompletion(program, context);
+  // The last: it goes by the commands that there are.
+  configureProgram(program, context);
   return program;
 }

@@ -20,6 +20,7 @@ function makeTerminal(options: { isJson?: boolean; isTerminal?: boolean; isOutpu
       nowMs: () => state.nowMs,
     },
     files: nodeFiles,
+    environment: {},
     answerNo: () => undefined,
   };
   return { state, progress: new Progress(context, 'reading') };

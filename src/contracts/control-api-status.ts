@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { lsnSchema, tenantIdSchema, timelineIdSchema, wholeNumberSchema } from './api-values.ts';
-import { ENDPOINT_STATES, SUBJECT_STATES } from './control-api.ts';
+import { ENDPOINT_STATES, operationErrorSchema, SUBJECT_STATES, startStepsSchema } from './control-api.ts';
 import { branchIdSchema, endpointIdSchema, nameSchema, portSchema } from './control-api-values.ts';
 
 /** What the control plane's API tells of nodes, and of how far each part is on each branch. */
@@ -75,6 +75,8 @@ export const branchStatusSchema = z
         kind: z.string(),
         state: z.enum(ENDPOINT_STATES),
         port: portSchema.nullable(),
+        error: operationErrorSchema.nullable().describe('Why it is failed'),
+        startSteps: startStepsSchema,
       }),
     ),
   })

@@ -97,6 +97,10 @@ export const ENDPOINT_STATES = [
 ] as const;
 export type EndpointState = (typeof ENDPOINT_STATES)[number];
 
+export const startStepsSchema = z
+  .array(z.object({ step: z.string(), ms: z.number() }))
+  .describe('Of the last start, one after another');
+
 export const endpointSchema = z
   .object({
     id: endpointIdSchema,
@@ -111,7 +115,7 @@ export const endpointSchema = z
     settings: serverSettingsSchema,
     state: z.enum(ENDPOINT_STATES),
     error: operationErrorSchema.nullable().describe('Why it is failed'),
-    startSteps: z.array(z.object({ step: z.string(), ms: z.number() })).describe('Of the last start'),
+    startSteps: startStepsSchema,
     lastActiveAt: timestampSchema.nullable(),
     createdAt: timestampSchema,
   })

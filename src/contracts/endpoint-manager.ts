@@ -111,7 +111,10 @@ export interface EndpointEvents {
   onActive(endpointId: string, running: RunningEndpoint): Promise<void>;
   /** It has idled for long enough: its compute has ended in order, and its port is listened at. */
   onSuspended(endpointId: string): Promise<void>;
-  /** It has ended, and is not tried again by itself. Nothing is listened at. */
+  /**
+   * It has ended, and is not tried again by itself. Nothing is listened at, unless it has ended of what may pass (‘unavailable’,
+   * ‘fenced’): the next client that comes makes it start again then (`onWake`).
+   */
   onFailed(endpointId: string, error: Error): Promise<void>;
 }
 

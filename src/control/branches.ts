@@ -95,7 +95,7 @@ export class Branches {
         isProtected: wanted.protected ?? false,
         expiresAt,
       });
-      const parameters = { timelineId, ancestorId, point };
+      const parameters = { timelineId, point };
       const operationId = await begin({ kind: 'create-branch', projectId, branchId, parameters });
       const begun = { projectId, branchId, operationId };
       await noteStarted(change, request, begun);
@@ -211,7 +211,7 @@ export class Branches {
       await insertBranch(change, held);
     }
     await change.updateTable('branches').set({ state: 'replacing' }).where('id', '=', branchId).execute();
-    const parameters = { timelineId, ancestorId, point, oldTimelineId: branch.timeline_id, backupId };
+    const parameters = { timelineId, point, oldTimelineId: branch.timeline_id, backupId };
     return await begin({ kind: 'replace-branch', projectId, branchId, parameters });
   }
 

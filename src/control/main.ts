@@ -7,6 +7,7 @@ import { runUntilStopped } from '../io/node/run-until-stopped.ts';
 import { nodeSockets } from '../io/node/sockets.ts';
 import { createJsonLogger, type JsonLogOptions, type Logger } from '../observe/log.ts';
 import { type OutgoingPaths, readText } from '../service/credentials.ts';
+import { readHasProjects } from './database/has-projects.ts';
 import { type DatabaseLocation, openPostgresDoor } from './database/postgres-door.ts';
 import { type ControlOptions, ControlService } from './service.ts';
 import { electionsBy } from './storage/elect.ts';
@@ -46,6 +47,14 @@ export async function startControl(
     }),
     ...(makeEndpointManager === undefined ? {} : { makeEndpointManager }),
   });
+}
+
+/**
+ * Whether a database has projects of a control plane already.
+ * @throws VarveError ‘unavailable’ / CONTROL_DATABASE_UNAVAILABLE
+ */
+export async function hasProjects(database: DatabaseLocation, logger: Logger): Promise<boolean> {
+  return await readHasProjects(openPostgresDoor(database, logger));
 }
 
 /** Files of what is shown to storage. */

@@ -1,3 +1,4 @@
+import { VarveError } from '../base/errors.ts';
 import type { ControlNode } from '../contracts/control-api-status.ts';
 import type { MakeEndpointManager } from '../contracts/endpoint-manager.ts';
 import type { TokenClaims } from '../contracts/token.ts';
@@ -114,7 +115,8 @@ export class ControlService implements AsyncDisposable {
     const { promise: lost, resolve: onLost } = Promise.withResolvers<Error>();
     const database = await Database.open(doors.database, doors.clock, ending.signal, (error) => {
       doors.logger.error('The control plane’s database is lost', { error });
-      onLost(error);
+      const reason = `the control plane's database is lost: ${error.message}`;
+      onLost(new VarveError('unavailable', 'CONTROL_DATABASE_LOST', reason, {}, error));
     });
     starting.defer(() => database.close());
     const parts = makeParts(options, doors, database);
@@ -157,6 +159,11 @@ export class ControlService implements AsyncDisposable {
   /** A node has come, or has moved. */
   async setNode(node: ControlNode): Promise<void> {
     await this.#parts.nodes.put(node);
+  }
+
+  /** What is under way is left to the next one, and nothing is begun any more. */
+  async leaveOperations(): Promise<void> {
+    await this.#parts.runner.close();
   }
 
   /** What is under way is left to the next one. Computes stop in order. */

@@ -70,14 +70,14 @@ async function readBranches({ database }: ControlParts) {
       .execute();
     const endpoints = await queries
       .selectFrom('endpoints')
-      .select(['id', 'branch_id', 'kind', 'state', 'port'])
+      .select(['id', 'branch_id', 'kind', 'state', 'port', 'error', 'start_steps'])
       .orderBy('created_at')
       .execute();
     return branches.map((branch) => ({
       ...branch,
       endpoints: endpoints
         .filter(({ branch_id }) => branch_id === branch.id)
-        .map(({ id, kind, state, port }) => ({ id, kind, state, port })),
+        .map(({ start_steps, branch_id: _, ...endpoint }) => ({ ...endpoint, startSteps: [...start_steps] })),
     }));
   });
 }

@@ -2,7 +2,7 @@ import { VarveError } from '../base/errors.ts';
 import type { Lsn } from '../base/lsn.ts';
 import { applySpec } from '../compute/apply-spec.ts';
 import type { Compute } from '../compute/compute.ts';
-import type { ComputeDoors } from '../compute/options.ts';
+import type { ComputeDoors, ComputeOptions } from '../compute/options.ts';
 import type {
   EndpointEvents,
   EndpointListen,
@@ -19,6 +19,8 @@ import { type TcpAddress, WakeListener } from './wake-listener.ts';
 
 /** Between two attempts to take a port that a server is about to let go of. */
 const TAKE_OVER_MS = 2;
+/** Where somebody else fences it again and again, two have the same branch. */
+const START_ATTEMPTS_MAX = 3;
 
 export interface EndpointPlaces {
   /** Of this endpoint alone. */
@@ -56,6 +58,8 @@ export class Endpoint {
   #isWaking = false;
   /** Whoever comes meanwhile waits for that. */
   #isStarting = false;
+  /** Ends a start for a client that is under way. */
+  #waking = new AbortController();
   /** Ends the watch over the server that runs. */
   #watching = new AbortController();
   /** What is told is told in order, and nobody waits for it: whoever is told may be about to ask for something. */
@@ -94,6 +98,7 @@ export class Endpoint {
   }
 
   stop(signal: AbortSignal): Promise<void> {
+    this.#waking.abort();
     return this.#inTurn(() => this.#stop(signal));
   }
 
@@ -148,10 +153,7 @@ export class Endpoint {
         storageWaitMs: this.#places.storageWaitMs,
         roles: () => this.#roles,
       });
-      const agent = await EndpointAgent.start(options, this.#doors, signal, {
-        onRestarted: (compute) => this.#onRestarted(agent, compute),
-        onFailed: (error) => void this.#onFailed(agent, error),
-      });
+      const agent = await this.#startAgent(options, signal);
       this.#state = { kind: 'running', agent, address, spec };
       listener.relayAll(this.#life);
       const compute = agent.compute;
@@ -165,6 +167,23 @@ export class Endpoint {
       throw error;
     } finally {
       this.#isStarting = false;
+    }
+  }
+
+  /** Whoever looks for the end of a branch holds an election, too, and fences a start that goes on: the next one wins. */
+  async #startAgent(options: ComputeOptions, signal: AbortSignal): Promise<EndpointAgent> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const agent = await EndpointAgent.start(options, this.#doors, signal, {
+          onRestarted: (compute) => this.#onRestarted(agent, compute),
+          onFailed: (error) => void this.#onFailed(agent, error),
+        });
+        return agent;
+      } catch (error) {
+        const isFenced = error instanceof VarveError && error.kind === 'fenced';
+        if (!isFenced || attempt === START_ATTEMPTS_MAX || signal.aborted) throw error;
+        this.#doors.logger.warn('A start was fenced, and is made again', { attempt, error });
+      }
     }
   }
 
@@ -279,8 +298,10 @@ export class Endpoint {
     try {
       await this.#inTurn(async () => {
         if (this.#state.kind !== 'running' || this.#state.agent !== agent) return;
+        const { address } = this.#state;
         this.#watching.abort();
         this.#state = { kind: 'stopped' };
+        if (mayPass(error)) await this.#listenAgain(address);
         this.#tell(() => this.#events.onFailed(this.id, error));
       });
     } catch (failure) {
@@ -301,6 +322,8 @@ export class Endpoint {
 
   async #wake(): Promise<void> {
     let spec: EndpointSpec;
+    // That an earlier start has failed is known before this one begins.
+    await this.#telling;
     try {
       // Not in turn: whoever gives it may wait for something that is.
       spec = await this.#events.onWake(this.id);
@@ -308,16 +331,35 @@ export class Endpoint {
       if (this.#state.kind === 'suspended') this.#state.listener.refuseWaiting(error as Error);
       return;
     }
+    const waking = new AbortController();
     try {
       await this.#inTurn(async () => {
         if (this.#state.kind !== 'suspended') return;
-        const running = await this.#start(spec, this.#life);
-        this.#tell(() => this.#events.onActive(this.id, running));
+        this.#waking = waking;
+        const { address } = this.#state.listener;
+        try {
+          const running = await this.#start(spec, AbortSignal.any([waking.signal, this.#life]));
+          this.#tell(() => this.#events.onActive(this.id, running));
+        } catch (error) {
+          if (mayPass(error) && !waking.signal.aborted && !this.#life.aborted)
+            await this.#listenAgain(address);
+          throw error;
+        }
       });
     } catch (error) {
-      if (this.#life.aborted) return;
+      if (this.#life.aborted || waking.signal.aborted) return;
       this.#doors.logger.warn('An endpoint that a client has come to could not be started', { error });
       this.#tell(() => this.#events.onFailed(this.id, error as Error));
+    }
+  }
+
+  /** What its start has failed of may be over when the next client comes. */
+  async #listenAgain(address: TcpAddress): Promise<void> {
+    try {
+      this.#state = { kind: 'suspended', listener: await this.#listen({ ...address, mayMove: false }) };
+    } catch (error) {
+      if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+      this.#doors.logger.warn('An endpoint that has failed cannot be listened for', { error });
     }
   }
 
@@ -327,6 +369,10 @@ export class Endpoint {
     });
   }
 }
+
+/** Whether another start may work: what was away is there again, or whoever has fenced this one has gone. */
+const mayPass = (error: unknown): boolean =>
+  error instanceof VarveError && (error.kind === 'unavailable' || error.kind === 'fenced');
 
 /** Whether what runs need not be ended for what is asked for. */
 const isSameServer = (one: EndpointSpec, other: EndpointSpec): boolean =>

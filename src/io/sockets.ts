@@ -96,4 +96,6 @@ export interface ServerTrust {
   readonly authorities?: string;
   /** The name that the certificate must be for. */
   readonly serverName: string;
+  /** Encrypt only, and believe whoever answers (libpq's sslmode=require). */
+  readonly isAnyoneTrusted?: boolean;
 }

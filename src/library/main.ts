@@ -81,8 +81,8 @@ export function connectVarve({ directory }: { readonly directory: string }): Pro
 
 async function connect(directory: string, close: () => Promise<void>): Promise<Varve> {
   const { running, client } = await openControlClient(directory);
-  const { url, api } = running.ready as NonNullable<typeof running.ready>;
-  const place: VarvePlace = { directory, url, api };
+  const { url, api, failure } = running.ready as NonNullable<typeof running.ready>;
+  const place: VarvePlace = { directory, url, api, failure };
   const letGo = new AbortController();
   return new Varve({ client, signal: letGo.signal }, place, () => {
     letGo.abort();
@@ -136,7 +136,8 @@ const FLAGS = [
 ] as const;
 
 const argumentsOf = (directory: string, options: VarveOptions): string[] => [
-  ...['--json', 'start', '--dir', directory],
+  // What is said to the program's own starts is not said to this one.
+  ...['--json', '--no-config', 'start', '--dir', directory],
   ...['--port', String(options.port ?? 0), '--api-port', String(options.apiPort ?? 0)],
   ...FLAGS.flatMap(([name, flag]) => (options[name] === undefined ? [] : [flag, String(options[name])])),
   ...(options.suspendAfterSeconds === undefined

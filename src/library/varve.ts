@@ -11,8 +11,10 @@ const MAIN = 'main';
 /** Where a system is that runs. */
 export interface VarvePlace {
   readonly directory: string;
-  /** How to connect to the project main; null where somebody has deleted that. */
+  /** How to connect to the project main; null where somebody has deleted that, or it has no server that runs. */
   readonly url: string | null;
+  /** Why it has none. */
+  readonly failure?: { readonly code: string; readonly message: string } | undefined;
   readonly api: string;
 }
 
@@ -24,24 +26,34 @@ export class Varve implements AsyncDisposable {
   readonly api: string;
   readonly #context: LibraryContext;
   readonly #url: string | null;
+  readonly #failure: VarvePlace['failure'];
   readonly #letGo: () => Promise<void>;
   #stopping: Promise<void> | undefined;
 
   /** @param letGo gives the context's signal, and ends what is to end */
-  constructor(context: LibraryContext, { directory, url, api }: VarvePlace, letGo: () => Promise<void>) {
+  constructor(
+    context: LibraryContext,
+    { directory, url, api, failure }: VarvePlace,
+    letGo: () => Promise<void>,
+  ) {
     this.#context = context;
     this.directory = directory;
     this.#url = url;
+    this.#failure = failure;
     this.api = api;
     this.#letGo = letGo;
   }
 
   /**
    * How to connect to the project main, as its superuser.
-   * @throws VarveError of the code PROJECT_NOT_FOUND where somebody has deleted it
+   * @throws VarveError of the code PROJECT_NOT_FOUND where somebody has deleted it; what its server’s start has failed of, such as
+   *   WAL_LOST: branches can be made and restored all the same
    */
   get url(): string {
     if (this.#url !== null) return this.#url;
+    if (this.#failure !== undefined) {
+      throw new VarveError('unavailable', this.#failure.code, this.#failure.message);
+    }
     throw new VarveError('not-found', 'PROJECT_NOT_FOUND', `the project ${MAIN} was deleted`);
   }
 

@@ -1,3 +1,6 @@
+/** In the directory's name there must be room for a compute's socket: `/ep-…/socket` (server-settings.ts). */
+export const COMPUTES_PATH_BYTES_MAX: number = 85 - '/ep-0123456789abcdef/socket'.length;
+
 /** Names of what lies in the directory of a system. */
 export interface SystemLayout {
   readonly directory: string;

@@ -2,12 +2,18 @@ import { VarveError } from '../base/errors.ts';
 import { connectionStringOf } from '../contracts/connection-string.ts';
 import type { Endpoint, Project } from '../contracts/control-api.ts';
 import type { ControlClient } from '../http/control-client.ts';
+import type { Clock } from '../io/clock.ts';
+import { pause } from '../io/retry-delay.ts';
 import type { StartSteps } from './start-steps.ts';
 
 /** Of the project that a new system has, and of its first branch. */
 export const MAIN = 'main';
+/** A restore that takes longer may wait for something that is away. */
+const BUSY_TIMEOUT_MS = 30_000;
+const BUSY_PAUSE_MS = 50;
 
 export interface MainProjectOptions {
+  readonly clock: Clock;
   readonly postgresMajor: number;
   readonly port: number;
   /** Whether somebody has asked for this port by its number: then it counts in a later start, too. */
@@ -16,26 +22,64 @@ export interface MainProjectOptions {
   readonly isNew: boolean;
 }
 
+export interface StartedMain {
+  /** undefined where somebody has deleted it. */
+  readonly endpoint: Endpoint | undefined;
+  /** Why its compute does not run. */
+  readonly failure: VarveError | undefined;
+}
+
 /**
- * Brings the first project's compute up, and makes what there is none of.
- * @returns its endpoint; undefined where somebody has deleted it
+ * Brings the first project's compute up, and makes what there is none of. In a system that is not new there are other branches,
+ * and ways to mend this one: there a compute that does not start is no reason to do without these.
  */
 export async function startMainProject(
   client: ControlClient,
   options: MainProjectOptions,
   steps: StartSteps,
   signal: AbortSignal,
-): Promise<Endpoint | undefined> {
+): Promise<StartedMain> {
+  const nothing = { endpoint: undefined, failure: undefined };
   const project = await findProject(client, options, steps, signal);
-  if (project === undefined) return undefined;
+  if (project === undefined) return nothing;
   const endpoint = await findEndpoint(client, project, options, signal);
-  if (endpoint === undefined) return undefined;
-  return await steps.run('compute', async () => {
-    const { operationId } = await client.moveEndpoint(project.id, endpoint.id, 'start', signal);
-    await client.finished(operationId, signal);
-    return await client.endpoint(project.id, endpoint.id, signal);
-  });
+  if (endpoint === undefined) return nothing;
+  try {
+    return await steps.run('compute', async () => {
+      const { operationId } = await untilFree(options.clock, signal, () =>
+        client.moveEndpoint(project.id, endpoint.id, 'start', signal),
+      );
+      await client.finished(operationId, signal);
+      return { endpoint: await client.endpoint(project.id, endpoint.id, signal), failure: undefined };
+    });
+  } catch (error) {
+    if (options.isNew || !(error instanceof VarveError) || signal.aborted) throw error;
+    const now = await client.endpoint(project.id, endpoint.id, signal);
+    // Else it is something else that has failed.
+    if (now.state !== 'failed' && !isBusy(error)) throw error;
+    return { endpoint: now, failure: error };
+  }
 }
+
+/** What an earlier life was at, such as a restore of the branch, goes on at a start: it is waited for. @throws what stays busy */
+async function untilFree<Result>(
+  clock: Clock,
+  signal: AbortSignal,
+  action: () => Promise<Result>,
+): Promise<Result> {
+  const untilMs = clock.monotonicMs() + BUSY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isBusy(error) || signal.aborted || clock.monotonicMs() >= untilMs) throw error;
+    }
+    await pause(clock, BUSY_PAUSE_MS, signal);
+  }
+}
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof VarveError && error.kind === 'conflict' && error.code.endsWith('_BUSY');
 
 async function findProject(
   client: ControlClient,

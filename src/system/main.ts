@@ -37,13 +37,15 @@ import type { ServiceContext } from '../io/services.ts';
 import type { Logger } from '../observe/log.ts';
 import { API_TOKEN } from './api-token.ts';
 import { layoutOf } from './layout.ts';
+import { type LogLine, LogTail, listLogs } from './log-tail.ts';
 import { logToFile } from './log-to-file.ts';
 import { type RunningSystem, readRunning, removeRunning, writeRunning } from './running-file.ts';
 import type { FinishedStep } from './start-steps.ts';
 import { PAGESERVER_ID } from './storage-services.ts';
 import type { ControlSetup, RunningControl, System, SystemDoors, SystemOptions } from './system.ts';
 
-export type { FinishedStep, RunningSystem, System, SystemOptions };
+export type { FinishedStep, LogLine, RunningSystem, System, SystemOptions };
+export { LogTail, listLogs };
 
 const VARVE = fileURLToPath(new URL('../../bin/varve', import.meta.url));
 /** The shim's sources and what was built of them, in the repository and in the package. */
@@ -104,8 +106,7 @@ export async function runSystem(given: SystemOptions, reports: SystemReports): P
   }
   const self = { pid: process.pid, startTime: readProcess(process.pid)?.startTime ?? '' };
   try {
-    const { api, steps, totalMs } = system;
-    const ready = { url: system.url ?? null, api, steps: [...steps], totalMs };
+    const ready = readyOf(system);
     await writeRunning(nodeFiles, directory, { ...self, ready });
     await reports.onReady(system);
     setTimeout(collectGarbage, TIDY_MS).unref();
@@ -120,6 +121,17 @@ export async function runSystem(given: SystemOptions, reports: SystemReports): P
   }
 }
 
+/** What is said of a system that can be used. */
+export function readyOf({ url, api, steps, totalMs, failure }: System): NonNullable<RunningSystem['ready']> {
+  return {
+    url: url ?? null,
+    api,
+    steps: [...steps],
+    totalMs,
+    ...(failure === undefined ? {} : { failure: { code: failure.code, message: failure.message } }),
+  };
+}
+
 async function makeDoors(
   options: SystemOptions,
   context: ServiceContext,
@@ -130,7 +142,7 @@ async function makeDoors(
   // What fails of it fails again, where it is waited for.
   void Promise.allSettled(programs());
   const layout = layoutOf(options.directory);
-  const findPrograms = programsFinder();
+  const findPrograms = programsFinder(options.binDirectory);
   const shim = findShimOfMachine(signal);
   shim.catch(() => undefined);
   const logs = { directory: layout.logs, bytesMax: LOG_BYTES_MAX };
@@ -158,6 +170,7 @@ async function makeDoors(
       },
     },
     startControl: (setup) => startControlPlane(setup, { logs: context, findPrograms, shim }),
+    hasProjects: async (url) => (await import('../control/main.ts')).hasProjects({ url }, logger),
   };
 }
 
@@ -227,7 +240,11 @@ async function startControlPlane(
     api,
     client: makeClient(api, async () => keys.apiToken),
     failed: service.lost,
-    closeComputes: async () => manager?.close(),
+    closeComputes: async () => {
+      // A start that waits for storage must not make the end wait for that.
+      await service.leaveOperations();
+      await manager?.close();
+    },
     close: () => service.close(),
   };
 }
@@ -257,7 +274,7 @@ const makeClient = (baseUrl: string, token: () => Promise<string>): ControlClien
   });
 
 /** undefined where there is none for this machine, and nothing to build it with. */
-async function findShimOfMachine(signal: AbortSignal): Promise<string | undefined> {
+export async function findShimOfMachine(signal: AbortSignal): Promise<string | undefined> {
   const { findShim } = await import('../compute/lazy/find-shim.ts');
   const home = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   const places = {
@@ -269,13 +286,13 @@ async function findShimOfMachine(signal: AbortSignal): Promise<string | undefine
 }
 
 /** PostgreSQL's programs, looked for once. */
-function programsFinder(): (major: number) => Promise<string> {
+function programsFinder(given: string | undefined): (major: number) => Promise<string> {
   let found: ReturnType<typeof prepareServer> | undefined;
   return async (wanted) => {
-    found ??= prepareServer(findAccount());
+    found ??= prepareServer(findAccount(), given);
     const { binDirectory, major } = await found;
     if (major === wanted) return binDirectory;
-    const reason = `the programs in ${packagedBinDirectory()} are of PostgreSQL ${major}, not ${wanted}`;
+    const reason = `the programs in ${given ?? packagedBinDirectory()} are of PostgreSQL ${major}, not ${wanted}`;
     throw new VarveError('precondition', 'WRONG_POSTGRES_MAJOR', reason);
   };
 }
@@ -315,13 +332,24 @@ const notRunning = (directory: string): VarveError =>
   );
 
 /**
+ * Hands over what comes to logs from now on, until SIGINT or SIGTERM.
+ */
+export async function followLogs(tail: LogTail, onLine: (line: LogLine) => Promise<void>): Promise<void> {
+  using stop = new StopSignals();
+  stop.second.signal.addEventListener('abort', () => process.exit(EXIT_INTERRUPTED));
+  await tail.follow(nodeClock, stop.first.signal, onLine);
+}
+
+/**
  * Starts a system that goes on when this process ends.
  * @param parameters of `varve`, after which it starts as this process would
+ * @param environment what it is to have beside that of this process: secrets, which are no parameters
  * @throws VarveError ‘unavailable’ / START_FAILED with what it has printed
  */
 export async function startDetached(
   directory: string,
   parameters: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<NonNullable<RunningSystem['ready']>> {
   await makeOwnDirectory(directory);
   const { logs } = layoutOf(directory);
@@ -332,6 +360,7 @@ export async function startDetached(
   const child = spawn(process.execPath, [VARVE, ...parameters], {
     detached: true,
     stdio: ['ignore', log, log],
+    env: { ...process.env, ...environment },
   });
   closeSync(log);
   let end: string | undefined;

@@ -17,6 +17,8 @@ const runningSchema = z.object({
       api: z.string(),
       steps: z.array(z.object({ step: z.string(), ms: z.number() })),
       totalMs: z.number(),
+      /** Why the first project's compute does not run. */
+      failure: z.object({ code: z.string(), message: z.string() }).optional(),
     })
     .nullable(),
 });

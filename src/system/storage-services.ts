@@ -10,6 +10,8 @@ import type { SystemLayout } from './layout.ts';
 import type { PageserverSetup, SafekeepersSetup, ServiceAddresses } from './service-options.ts';
 import type { SystemDescription } from './system-file.ts';
 
+/** Options of services that are told everything, and take nothing from the environment or a file. */
+const RUN_BY_US = ['--no-config', '--json'];
 const LOOPBACK = '127.0.0.1';
 export const PAGESERVER_ID = 1;
 /** Of a machine that is not a server's alone. */
@@ -44,6 +46,8 @@ export interface StorageOptions {
   readonly objectStore: ObjectLocation | undefined;
   /** Each service a process of its own, in the place of threads of this one. */
   readonly hasProcesses: boolean;
+  /** PostgreSQL's programs; undefined: those of the package. */
+  readonly binDirectory: string | undefined;
   readonly version: string;
   readonly logLevel: LogLevel;
   /** Ends the start. */
@@ -65,13 +69,23 @@ export interface StorageServices {
  * @throws what the start of one fails of: the others are ended then
  */
 export async function startStorage(options: StorageOptions, runner: ServiceRunner): Promise<StorageServices> {
-  const starting = options.hasProcesses ? startProcesses(options, runner) : startThreads(options, runner);
+  const failing = new AbortController();
+  const either = { ...options, signal: AbortSignal.any([options.signal, failing.signal]) };
+  let failure: { readonly error: unknown } | undefined;
+  // Those that still start may wait for the one that has ended.
+  const giveUp = (error: unknown): void => {
+    failure ??= { error };
+    failing.abort();
+  };
+  const starting = options.hasProcesses ? startProcesses(either, runner) : startThreads(either, runner);
+  for (const each of starting) {
+    each.then(({ service }) => service.ended.then((error) => error !== undefined && giveUp(error)), giveUp);
+  }
   const outcomes = await Promise.allSettled(starting);
   const running = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-  const failure = outcomes.find((each) => each.status === 'rejected');
   if (failure !== undefined) {
     await Promise.all(running.map(({ service }) => service.kill()));
-    throw failure.reason;
+    throw failure.error;
   }
   const safekeepers = running.flatMap(({ safekeepers }) => safekeepers);
   const pageserver = running.flatMap(({ pageservers }) => pageservers)[0] as ServiceAddresses;
@@ -116,7 +130,7 @@ function startThreads(options: StorageOptions, runner: ServiceRunner): Promise<S
 
 function startProcesses(options: StorageOptions, runner: ServiceRunner): Promise<Started>[] {
   const run = (name: string, parameters: readonly string[]): Promise<RunningService<ServiceAddresses>> =>
-    runner.inProcess(name, [...parameters, '--log-level', options.logLevel, '--json'], options.signal);
+    runner.inProcess(name, [...parameters, ...RUN_BY_US, '--log-level', options.logLevel], options.signal);
   const pageserver = pageserverOptions(options);
   return [
     ...safekeeperOptions(options).map((each) =>
@@ -132,6 +146,7 @@ function startProcesses(options: StorageOptions, runner: ServiceRunner): Promise
       run('pageserver', [
         ...['pageserver', ...commonFlags(pageserver), ...flag('--auth-token-path', pageserver.tokenPath)],
         ...flag('--control-plane-url', pageserver.controlPlaneUrl),
+        ...flag('--pg-bin', pageserver.postgresBinDirectory),
         ...flag('--control-plane-token-path', pageserver.controlPlaneTokenPath),
         ...['--page-cache-size', `${PAGE_CACHE_BYTES / 1024}kB`],
         ...['--block-cache-size', `${BLOCK_CACHE_BYTES / 1024}kB`],
@@ -209,6 +224,7 @@ function pageserverOptions({ layout, system, keys, version, ...options }: Storag
     objectStore: partOf(options.objectStore ?? { kind: 'directory', path: layout.bucket }, 'pages'),
     safekeepers: system.safekeepers.map((each) => ({ id: each.id, host: LOOPBACK, pgPort: each.pgPort })),
     filesEngine: 'portable',
+    ...(options.binDirectory === undefined ? {} : { postgresBinDirectory: options.binDirectory }),
     pageCacheBytes: PAGE_CACHE_BYTES,
     blockCacheBytes: BLOCK_CACHE_BYTES,
   };

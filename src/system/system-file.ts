@@ -5,12 +5,14 @@ import { readWholeFile } from '../io/read-whole-file.ts';
 import { replaceFile } from '../io/replace-file.ts';
 
 const SYSTEM_FILE = 'system.json';
+/** Those that this program knows. A system has the first that says all of it, so that an older program may run it. */
 const VERSION = 1;
+const VERSION_WITH_DATABASE = 2;
 
 const port = z.int().min(1).max(65_535);
 
 const systemSchema = z.object({
-  version: z.literal(VERSION),
+  version: z.literal([VERSION, VERSION_WITH_DATABASE]),
   /** Whether a start has come to its end: until then the first project may be missing. */
   isComplete: z.boolean(),
   postgresMajor: z.int(),
@@ -20,6 +22,8 @@ const systemSchema = z.object({
   apiPort: port,
   /** Where objects are; null: in the system's own directory. */
   objectStore: z.string().nullable(),
+  /** Whether the control plane's state is in a database that is given at each start, and not in one of the system's own. */
+  hasGivenDatabase: z.boolean().default(false),
 });
 
 /** What a system is, from its first start on. */
@@ -38,8 +42,8 @@ export async function readSystem(files: Files, directory: string): Promise<Syste
   const value = parse(text);
   const version =
     typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
-  if (typeof version === 'number' && version > VERSION) {
-    const reason = `this system is of version ${version}, and this program knows ${VERSION}: update varve`;
+  if (typeof version === 'number' && version > VERSION_WITH_DATABASE) {
+    const reason = `this system is of version ${version}, and this program knows ${VERSION_WITH_DATABASE}: update varve`;
     throw new VarveError('precondition', 'SYSTEM_TOO_NEW', reason, { file });
   }
   const result = systemSchema.safeParse(value);
@@ -51,6 +55,9 @@ export async function readSystem(files: Files, directory: string): Promise<Syste
   }
   return result.data;
 }
+
+export const systemVersion = (hasGivenDatabase: boolean): SystemDescription['version'] =>
+  hasGivenDatabase ? VERSION_WITH_DATABASE : VERSION;
 
 export async function writeSystem(files: Files, directory: string, system: SystemDescription): Promise<void> {
   const text = `${JSON.stringify(system, undefined, 2)}\n`;

@@ -9,16 +9,14 @@ import type { Sockets } from '../io/sockets.ts';
 import type { Logger, LogLevel } from '../observe/log.ts';
 import { ControlDatabase, type ControlDatabaseDoors } from './control-database.ts';
 import { openKeys, type SystemKeys } from './keys.ts';
-import { layoutOf, type SystemLayout } from './layout.ts';
-import { connectionString, startMainProject } from './main-project.ts';
+import { COMPUTES_PATH_BYTES_MAX, layoutOf, type SystemLayout } from './layout.ts';
+import { connectionString, type StartedMain, startMainProject } from './main-project.ts';
 import { checkPort, findFreePorts } from './ports.ts';
 import { readRunning } from './running-file.ts';
 import { type FinishedStep, StartSteps, type StartWatcher } from './start-steps.ts';
 import { checkObjectStore, type ServiceRunner, startStorage } from './storage-services.ts';
-import { readSystem, type SystemDescription, writeSystem } from './system-file.ts';
+import { readSystem, type SystemDescription, systemVersion, writeSystem } from './system-file.ts';
 
-/** In the directory's name there must be room for a compute's socket: `/ep-…/socket` (server-settings.ts). */
-const COMPUTES_PATH_BYTES_MAX = 85 - '/ep-0123456789abcdef/socket'.length;
 const SAFEKEEPER_PORTS = 2;
 
 export interface SystemOptions {
@@ -35,9 +33,19 @@ export interface SystemOptions {
   readonly objectStore: ObjectLocation | undefined;
   /** Each service a process of its own, in the place of threads of this one. */
   readonly hasProcesses: boolean;
+  /** PostgreSQL's programs; undefined: those of the package. */
+  readonly binDirectory: string | undefined;
+  /** Where the control plane's state is; undefined: in a database of the system's own. */
+  readonly database: GivenDatabase | undefined;
   readonly suspendAfterSeconds: number;
   readonly version: string;
   readonly logLevel: LogLevel;
+}
+
+export interface GivenDatabase {
+  readonly url: string;
+  /** Whether it was said to Varve, and not to whatever program there is: a system with a database of its own keeps that then. */
+  readonly isMeant: boolean;
 }
 
 /** What the control plane is started with. */
@@ -45,7 +53,7 @@ export interface ControlSetup {
   readonly system: SystemDescription;
   readonly options: SystemOptions;
   readonly keys: SystemKeys;
-  readonly database: ControlDatabase['location'];
+  readonly database: ControlDatabase['location'] | { readonly url: string };
   readonly computesDirectory: string;
 }
 
@@ -67,6 +75,8 @@ export interface SystemDoors extends ControlDatabaseDoors {
   readonly logger: Logger;
   readonly services: ServiceRunner;
   startControl(setup: ControlSetup, signal: AbortSignal): Promise<RunningControl>;
+  /** Whether there are projects in a database. */
+  hasProjects(url: string): Promise<boolean>;
   describePortOwner(port: number): string | undefined;
   makeOwnDirectory(path: string): Promise<void>;
   makePrivateDirectory(path: string): Promise<void>;
@@ -75,8 +85,10 @@ export interface SystemDoors extends ControlDatabaseDoors {
 
 /** A whole Varve: storage, a control plane with its database, and the computes. */
 export class System {
-  /** How to connect to the first project; undefined where it was deleted. */
+  /** How to connect to the first project; undefined where it was deleted, or its compute does not run. */
   readonly url: string | undefined;
+  /** Why that does not run. */
+  readonly failure: VarveError | undefined;
   readonly api: string;
   readonly steps: readonly FinishedStep[];
   readonly totalMs: number;
@@ -90,14 +102,15 @@ export class System {
     failed: Promise<Error>,
     steps: StartSteps,
     api: string,
-    url: string | undefined,
+    { endpoint, failure }: StartedMain,
   ) {
     this.#parts = parts;
     this.failed = failed;
     this.steps = steps.finished;
     this.totalMs = steps.totalMs;
     this.api = api;
-    this.url = url;
+    this.url = endpoint === undefined || failure !== undefined ? undefined : connectionString(endpoint);
+    this.failure = failure;
   }
 
   /**
@@ -139,7 +152,7 @@ export class System {
     ]);
     // Closed the other way round: who uses it before what is used.
     let isClosing = false;
-    starting.defer(() => database.close());
+    starting.defer(async () => database?.close());
     starting.defer(() => control.close());
     // The pageserver has its last deletions confirmed.
     starting.defer(() => storage.close());
@@ -147,27 +160,32 @@ export class System {
     starting.defer(() => {
       isClosing = true;
     });
-    void database.ended.then((how) => {
+    void database?.ended.then((how) => {
       const reason = `the control plane's database has ended: ${how}`;
       if (!isClosing) failed.resolve(new VarveError('unavailable', 'DATABASE_ENDED', reason));
     });
     void storage.failed.then(failed.resolve);
     void control.failed.then(failed.resolve);
-    const endpoint = await startMainProject(
+    const broken = new AbortController();
+    void failed.promise.then(() => broken.abort());
+    const main = await startMainProject(
       control.client,
       {
+        clock: doors.clock,
         postgresMajor: system.postgresMajor,
         port: options.listen.port,
         isPortGiven: options.isPortGiven,
         isNew: known === undefined || !known.isComplete,
       },
       steps,
-      signal,
-    );
+      AbortSignal.any([signal, broken.signal]),
+    ).catch(async (error: unknown) => {
+      throw broken.signal.aborted ? await failed.promise : error;
+    });
+    if (broken.signal.aborted) throw await failed.promise;
     if (!system.isComplete) await writeSystem(files, options.directory, { ...system, isComplete: true });
-    const url = endpoint === undefined ? undefined : connectionString(endpoint);
     storage.tidy();
-    return new System(starting.move(), failed.promise, steps, control.api, url);
+    return new System(starting.move(), failed.promise, steps, control.api, main);
   }
 
   /** Ends everything in order: what was acknowledged is on safekeepers, what was changed is on the disk. */
@@ -196,9 +214,13 @@ async function lock(directory: string, { sockets, files }: SystemDoors): Promise
 async function describeSystem(
   known: SystemDescription | undefined,
   options: SystemOptions,
-  { files, sockets, logger }: SystemDoors,
+  { files, sockets, logger, hasProjects }: SystemDoors,
 ): Promise<SystemDescription> {
   if (known !== undefined) checkObjectStore(known, options.objectStore);
+  const hasGivenDatabase = checkDatabase(known, options.database);
+  if (known === undefined && options.database !== undefined) {
+    await checkNewDatabase(options.database, hasProjects);
+  }
   const ids =
     known?.safekeepers.map(({ id }) => id) ??
     Array.from({ length: options.safekeepers }, (_, index) => index + 1);
@@ -214,7 +236,7 @@ async function describeSystem(
   const ports = await findFreePorts(sockets, wanted);
   const [apiPort, pgPort, httpPort, ...rest] = ports as [number, number, number, ...number[]];
   const system: SystemDescription = {
-    version: 1,
+    version: systemVersion(hasGivenDatabase),
     isComplete: known?.isComplete ?? false,
     postgresMajor: known?.postgresMajor ?? options.postgresMajor,
     safekeepers: ids.map((id, index) => ({
@@ -225,11 +247,45 @@ async function describeSystem(
     pageserver: { pgPort, httpPort },
     apiPort,
     objectStore: options.objectStore === undefined ? null : formatObjectLocation(options.objectStore),
+    hasGivenDatabase,
   };
   const isChanged = JSON.stringify(system) !== JSON.stringify(known);
   if (known !== undefined && isChanged) logger.warn('Services get other ports than before', { ports });
   if (isChanged) await writeSystem(files, options.directory, system);
   return system;
+}
+
+/**
+ * Whether the control plane's state is in a database that is given.
+ * @throws VarveError ‘precondition’ / OTHER_DATABASE: what is in one database is not in another
+ */
+function checkDatabase(known: SystemDescription | undefined, given: GivenDatabase | undefined): boolean {
+  if (known === undefined) return given !== undefined;
+  const isMissing = known.hasGivenDatabase && given === undefined;
+  if (!isMissing && (known.hasGivenDatabase || given?.isMeant !== true)) return known.hasGivenDatabase;
+  const reason = isMissing
+    ? 'the control plane’s state of this system is in a database of yours: give --database-url'
+    : 'the control plane’s state of this system is in a database of its own, and not in the one that is given';
+  throw new VarveError('precondition', 'OTHER_DATABASE', reason);
+}
+
+/** @throws VarveError ‘conflict’ / DATABASE_IN_USE; ‘unavailable’ / CONTROL_DATABASE_UNAVAILABLE, which says whose word it was */
+async function checkNewDatabase(
+  { url, isMeant }: GivenDatabase,
+  hasProjects: SystemDoors['hasProjects'],
+): Promise<void> {
+  const name = `the database for the control plane, which ${isMeant ? '--database-url' : 'DATABASE_URL'} names,`;
+  const own = isMeant ? '' : ' (without DATABASE_URL in the environment it gets one of its own)';
+  let isInUse: boolean;
+  try {
+    isInUse = await hasProjects(url);
+  } catch (error) {
+    if (!(error instanceof VarveError) || error.kind === 'assertion') throw error;
+    throw new VarveError(error.kind, error.code, `${name} cannot be used: ${error.reason}${own}`, {}, error);
+  }
+  if (!isInUse) return;
+  const reason = `${name} has the projects of another system: give each system one of its own${own}`;
+  throw new VarveError('conflict', 'DATABASE_IN_USE', reason);
 }
 
 async function makeDirectories(
@@ -252,26 +308,31 @@ async function startControl(
   doors: SystemDoors,
   steps: StartSteps,
   signal: AbortSignal,
-): Promise<Closable & { readonly database: ControlDatabase; readonly control: RunningControl }> {
+): Promise<Closable & { readonly database: ControlDatabase | undefined; readonly control: RunningControl }> {
   const place = {
     directory: layout.control,
     socketDirectory: `${setup.computesDirectory}/control`,
     logPath: `${layout.logs}/database.log`,
     postgresMajor: setup.system.postgresMajor,
   };
-  const database = await steps.run('database', () => ControlDatabase.start(place, doors, signal));
+  const { url } = (setup.system.hasGivenDatabase ? setup.options.database : undefined) ?? {};
+  const database =
+    url === undefined
+      ? await steps.run('database', () => ControlDatabase.start(place, doors, signal))
+      : undefined;
+  const location = database?.location ?? { url: url as string };
   try {
     const control = await steps.run('control plane', () =>
-      doors.startControl({ ...setup, database: database.location }, signal),
+      doors.startControl({ ...setup, database: location }, signal),
     );
     const close = async (): Promise<void> => {
       await control.closeComputes();
       await control.close();
-      await database.close();
+      await database?.close();
     };
     return { database, control, close };
   } catch (error) {
-    await database.close();
+    await database?.close();
     throw error;
   }
 }

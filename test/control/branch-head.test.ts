@@ -2,6 +2,7 @@
 // process of its own.
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { formatLsn, type Lsn } from '../../src/base/lsn.ts';
 import {
   type Branch,
   branchAnswerSchema,
@@ -68,6 +69,13 @@ test('an acknowledged commit is on the branch, while the compute runs, when it w
   await first.kill('SIGKILL');
   expect(await countOn(await branchFrom('killed'))).toBe(151);
   expect(await countOn(await branchFrom('earlier', { time: moment }))).toBe(150);
+  // Before the parent was made: what it was then is in its own parent's history.
+  const before = await branchFrom('before', { parent: 'killed', time: moment });
+  expect(before.parentId).toBe(main.id);
+  expect(await countOn(before)).toBe(150);
+  const lsn = formatLsn(before.ancestorLsn as Lsn);
+  const same = { parentId: main.id, ancestorLsn: before.ancestorLsn };
+  expect(await branchFrom('before-too', { parent: 'killed', lsn })).toMatchObject(same);
   const second = startCompute(main);
   await query((await readyLine(second)).url, 'INSERT INTO ledger VALUES (152)');
   await second.kill('SIGTERM');

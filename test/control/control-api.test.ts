@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { VarveError } from '../../src/base/errors.ts';
 import {
   type Branch,
   branchAnswerSchema,
@@ -95,6 +96,8 @@ test('a project with branches, endpoints and roles, from its beginning to its en
   const shown = status.branches.find(({ branch }) => branch === 'main');
   expect(shown?.safekeepers.map(({ error }) => error)).toEqual([null, null, null]);
   expect(shown?.bytesBeyondBucket).toBe(0);
+  const running = status.branches.flatMap(({ endpoints }) => endpoints).find(({ id }) => id === endpoint.id);
+  expect(running).toMatchObject({ state: 'active', error: null, startSteps: [{ step: 'election', ms: 1 }] });
 
   expect(await world.must(deletionAnswerSchema, 'DELETE', 'projects/story')).toMatchObject({ isGone: true });
   expect(await world.stored()).toEqual({ pageserver: [], safekeepers: [[], [], []] });
@@ -133,6 +136,13 @@ test('an endpoint is suspended, woken, restarted, fails and is stopped', async (
   const failed = await world.ask('POST', `${path}/start`);
   expect(failed.status).toBe(500);
   expect(await stateOf()).toBe('failed');
+  expect(endpoints.listening.size).toBe(0);
+  // What may pass is tried again by the next client.
+  endpoints.failure = new VarveError('unavailable', 'STORAGE_TIMEOUT', 'storage is away');
+  expect((await world.ask('POST', `${path}/start`)).status).toBe(503);
+  expect(await stateOf()).toBe('failed');
+  await endpoints.wake(endpoint.id);
+  expect(await stateOf()).toBe('active');
   expect(await act('start')).toBe('active');
   expect(await act('start')).toBe('active');
   expect(await act('stop')).toBe('stopped');

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Branch, branchAnswerSchema, projectAnswerSchema } from '../../src/contracts/control-api.ts';
+import { type DatabaseLocation, openPostgresDoor } from '../../src/control/database/postgres-door.ts';
 import type { SafekeeperService } from '../../src/safekeeper/main.ts';
 import { ControlWorld } from './control-world.ts';
 
@@ -56,8 +57,24 @@ test('a control plane that loses its database says so, and a second one does not
   await world.rows(
     "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()",
   );
-  expect(await world.life.service.lost).toBeInstanceOf(Error);
+  expect(await world.life.service.lost).toMatchObject({
+    kind: 'unavailable',
+    code: 'CONTROL_DATABASE_LOST',
+  });
   expect(logger.lines.some(({ message }) => message.includes('database is lost'))).toBe(true);
   await world.restart();
   expect((await world.ask('GET', 'projects/p')).status).toBe(200);
+});
+
+test('a connection that is lost within a transaction makes that fail, and ends nothing else', async () => {
+  const { pool } = openPostgresDoor(world.database.clientConfig() as DatabaseLocation, world.logger);
+  const client = await pool.connect();
+  const [{ pid }] = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid', [])).rows as [
+    { pid: number },
+  ];
+  await world.rows('SELECT pg_terminate_backend($1)', [pid]);
+  // That it is lost comes as an event, which nobody waits for.
+  await expect(client.query('SELECT pg_sleep(1)', [])).rejects.toThrow();
+  client.release();
+  await pool.end();
 });

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createConnection, createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { VarveError } from '../../src/base/errors.ts';
+import { readyLine } from '../compute/compute-client.ts';
 import { connect, ENDPOINT, EndpointWorld, never, queryOnce } from './endpoint-world.ts';
 
 let world: EndpointWorld;
@@ -79,6 +80,29 @@ test('a client that wakes what cannot be woken is told why, and the next one may
   world.onWake = async () => world.spec({ listen: listen(port), settings: { shared_buffers: 'much' } });
   await expect(connect(port)).rejects.toThrow('the server did not start');
   await world.told(`failed ${ENDPOINT} POSTGRES_ENDED`);
+  // It is listened for all the same: what it has failed of may be over.
+  world.onWake = async () => world.spec({ listen: listen(port) });
+  expect(await queryOnce(port, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+});
+
+test('a start for a client that waits for storage ends when the endpoint is stopped', async () => {
+  const port = await suspendAt(0);
+  const nobody = createServer().listen(0, '127.0.0.1');
+  await once(nobody, 'listening');
+  const { port: closedPort } = nobody.address() as { port: number };
+  await new Promise((resolve) => nobody.close(resolve));
+  const pageserver = { host: '127.0.0.1', port: closedPort };
+  world.onWake = async () => world.spec({ listen: listen(port), pageserver });
+  const refused = expect(connect(port)).rejects.toThrow('cancelled');
+  const isWaiting = (): boolean =>
+    world.logger.lines.some(({ message }) => message === 'The pageserver does not serve a start yet');
+  while (!isWaiting()) await new Promise((resolve) => setTimeout(resolve, 10));
+  const beganAtMs = performance.now();
+  await world.manager.stop(ENDPOINT, never);
+  // Storage would be waited for for 20 seconds.
+  expect(performance.now() - beganAtMs).toBeLessThan(10_000);
+  await refused;
+  expect(world.news).toEqual([`wake ${ENDPOINT}`]);
 });
 
 test('one that nobody uses is suspended; a transaction and a lock that are held keep it', async () => {
@@ -106,6 +130,16 @@ test('a server that crashes is started anew, and who comes then is served', asyn
   process.kill(pid, 'SIGKILL');
   await world.told(`active ${ENDPOINT}`);
   expect(await queryOnce(port, 'SELECT 3 AS three')).toEqual([{ three: 3 }]);
+});
+
+test('one that another compute has taken the branch from is started for the next client', async () => {
+  const { port } = await world.start();
+  const other = world.storage.spawnCompute(world.storage.main, 'other');
+  await readyLine(other);
+  await world.told(`failed ${ENDPOINT} FENCED`);
+  expect(await other.kill('SIGTERM')).toBe(0);
+  world.onWake = async () => world.spec({ listen: listen(port) });
+  expect(await queryOnce(port, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
 });
 
 test('roles are made in a server that runs', async () => {

@@ -7,8 +7,10 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const SLOW: readonly string[] = [
   'test/sim/cluster/more-safekeepers.test.ts',
   'test/sim/cluster/three-safekeepers.test.ts',
+  'test/e2e/story.test.ts',
   'test/library/library.test.ts',
   'test/system/system.test.ts',
+  'test/torture/system.test.ts',
   'test/compute/disk-budget.test.ts',
   'test/compute/subscriptions.test.ts',
   'test/compute/shim-postgres.test.ts',
@@ -30,6 +32,7 @@ const SLOW: readonly string[] = [
   'test/compute/shim.test.ts',
   'bench/start.test.ts',
   'bench/load.test.ts',
+  'test/docs/documents.test.ts',
   'test/oracle/oracle.test.ts',
   'test/sim/mutants/mutants.test.ts',
   'test/cli/storage-commands.test.ts',

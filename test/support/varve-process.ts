@@ -31,6 +31,8 @@ export type ProcessEnd = number | NodeJS.Signals;
 export interface VarveProcessOptions {
   /** A command to run it by, such as nsenter with its arguments. */
   readonly wrapper?: readonly string[];
+  /** What it has in its environment beside that of this process. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 /** Processes of `varve` that end at the latest when the process that started them does. */
@@ -65,7 +67,7 @@ export class VarveFamily implements AsyncDisposable {
     const command = [...(options.wrapper ?? []), process.execPath, BIN, ...args, '--json'];
     const started = new VarveProcess(
       spawn(command[0] as string, command.slice(1), {
-        env: this.environment,
+        env: { ...this.environment, ...options.environment },
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
     );

@@ -1,10 +1,15 @@
+import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { VarveFamily, type VarveProcess } from '../support/varve-process.ts';
+
+const BIN = fileURLToPath(new URL('../../bin/varve', import.meta.url));
 
 /** What `varve start --json` prints when all of it runs. */
 export interface Ready {
@@ -35,9 +40,23 @@ export class SystemWorld implements AsyncDisposable {
     return new SystemWorld(top);
   }
 
-  /** Runs a command on it. */
+  /** Runs a command on it, such as `start` or `branch create`. */
   run(command: string, ...args: string[]): VarveProcess {
-    return this.#family.start([command, '--dir', this.directory, ...args]);
+    return this.#family.start([...command.split(' '), '--dir', this.directory, ...args]);
+  }
+
+  /** Runs a command on it, with more in its environment. */
+  runWith(environment: NodeJS.ProcessEnv, command: string, ...args: string[]): VarveProcess {
+    return this.#family.start([command, '--dir', this.directory, ...args], { environment });
+  }
+
+  /** Runs a command on it to its end, as a person does: without `--json`. */
+  async text(command: string, ...args: string[]): Promise<{ out: string; error: string }> {
+    const parameters = [BIN, command, '--dir', this.directory, ...args];
+    return await promisify(execFile)(process.execPath, parameters).then(({ stdout, stderr }) => ({
+      out: stdout,
+      error: stderr,
+    }));
   }
 
   /** Starts it at free ports, and waits until it is ready. */

@@ -5,9 +5,10 @@ import { SeededRandom } from '../support/seeded-random.ts';
 import { runMigrations } from './migrations-round.ts';
 import { type PagesRoundResult, runPagesRound } from './pages-round.ts';
 import { ownMs } from './pages-usage.ts';
+import { tortureSystem } from './system/command.ts';
 import { runWalRound, type WalRoundResult } from './wal-round.ts';
 
-const USAGE = `npm run torture -- wal|pages|migrations [options]
+const USAGE = `npm run torture -- wal|pages|migrations|system [options]
 
   wal: three safekeepers, a proposer and a stock PostgreSQL with a load on it, each a process of its own, which are
   killed, stopped and started, in rounds of about a minute. At the end of each, the safekeepers' WAL is compared with
@@ -20,12 +21,18 @@ const USAGE = `npm run torture -- wal|pages|migrations [options]
   migrations: a tenant moves between two pageservers over one bucket, with WAL coming in, 12 clients that read and 5 that
   never do; migrations are broken off, asked for several times at once, and interrupted by restarts.
 
+  system: all of \`varve start --processes\`, with clients that transfer money on several branches, while branches are made,
+  reset, restored and deleted, and every process is killed, stopped for a while and started again, disks fill and the object
+  store fails, in rounds of two minutes. Each branch has to have every transfer that was acknowledged before it was asked for.
+
   --minutes M          how long, 1 by default; the last round is brought to its end
   --seed N             which chaos (random)
   --verbose            print what is done, as it is
+  --logs DIR           of system: where logs are copied to if something was found
 
 The last line says how many transactions were acknowledged and lost, or how many pages were read, wrong, and how often
-something did not end in time or memory had no bound; of migrations also how many there were, and the slowest. The exit code is 1 if any was, or if something else went wrong.`;
+something did not end in time or memory had no bound; of migrations also how many there were, and the slowest; of a system how
+many processes were killed, how often something was wrong, and how often somebody waited too long though all was well again. The exit code is 1 if any was, or if something else went wrong.`;
 
 const ROUND_CHAOS_MS = 60_000;
 /** Bounds the WAL of a round, all of which is kept, and compared. */
@@ -179,6 +186,7 @@ const { values, positionals } = parseArgs({
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string' },
     verbose: { type: 'boolean', default: false },
+    logs: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -187,6 +195,7 @@ const PROGRAMS: Readonly<Record<string, typeof torture>> = {
   wal: torture,
   pages: torturePages,
   migrations: tortureMigrations,
+  system: (minutes, seed, isVerbose) => tortureSystem(minutes, seed, isVerbose, values.logs),
 };
 const program = positionals.length === 1 ? PROGRAMS[positionals[0] as string] : undefined;
 if (values.help || program === undefined) {

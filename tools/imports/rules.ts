@@ -137,6 +137,12 @@ export const PARTS: readonly Part[] = [
     'it puts a whole system together of all services, and nothing else does',
   ),
   part(
+    'doctor',
+    ['base', 'io', 'contracts', 'system'],
+    false,
+    'it looks at the machine that a system is started on, and starts nothing',
+  ),
+  part(
     'library',
     ['base', 'contracts', 'io', 'http'],
     false,
@@ -147,6 +153,12 @@ export const PARTS: readonly Part[] = [
     [...PURE, 'io', 'observe', 'libpq', 'http'],
     false,
     'it asks a control plane and a server for whoever uses them, and knows neither from within',
+  ),
+  part(
+    'transfer',
+    [...PURE, 'io', 'observe', 'libpq', 'client'],
+    false,
+    'it carries databases between servers over their own protocol, and knows neither storage nor the control plane',
   ),
   part(
     'cli',

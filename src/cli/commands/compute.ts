@@ -67,10 +67,11 @@ export function registerCompute(program: Command, context: CliContext): void {
       parseCount,
       0,
     )
-    .option('--listen <host:port>', 'where clients connect to; port 0 takes a free one', parseAddress, {
-      host: '127.0.0.1',
-      port: 5432,
-    })
+    .addOption(
+      new Option('--listen <host:port>', 'where clients connect to; port 0 takes a free one')
+        .argParser(parseAddress)
+        .default({ host: '127.0.0.1', port: 5432 }, '127.0.0.1:5432'),
+    )
     .option('--read-only', 'a server that reads the branch as of an LSN or a time, and cannot write')
     .option(
       '--at <lsn-or-time>',
@@ -82,20 +83,25 @@ export function registerCompute(program: Command, context: CliContext): void {
     .option('--pg <major>', 'version of PostgreSQL that the branch is of', parseCount, 17)
     .option('--pg-bin <directory>', 'PostgreSQL’s programs (those that npm brings)')
     .option('--spec <file>', 'JSON: settings, roles, databases and more of the server; see docs/compute.md')
-    .option('--set <name=value>', 'a setting of the server; may be repeated', collectSetting, {})
+    .addOption(
+      new Option('--set <name=value>', 'a setting of the server; may be repeated')
+        .argParser(collectSetting)
+        .default({}, 'none'),
+    )
     .option('--segment-size <bytes>', 'of the WAL', parseSegmentBytes, SEGMENT_BYTES_DEFAULT)
-    .option(
-      '--storage-wait <time>',
-      'give up a start that storage has not brought by then',
-      parseDuration,
-      60_000,
+    .addOption(
+      new Option('--storage-wait <time>', 'give up a start that storage has not brought by then')
+        .argParser(parseDuration)
+        .default(60_000, '1m'),
     )
     .option('--disk-budget <size>', 'what local files may take (80% of what is free at the start)', parseSize)
-    .option(
-      '--disk-wait <time>',
-      'how long writing is slow for want of room on the disk, before the server begins anew',
-      parseDuration,
-      30_000,
+    .addOption(
+      new Option(
+        '--disk-wait <time>',
+        'how long writing is slow for want of room on the disk, before the server begins anew',
+      )
+        .argParser(parseDuration)
+        .default(30_000, '30s'),
     )
     .option('--auth-token-path <file>', 'a token, for a pageserver and safekeepers that ask for one')
     .addOption(new Option('--log-level <level>', 'to standard error').choices(LOG_LEVELS).default('warn'))

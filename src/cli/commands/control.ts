@@ -37,11 +37,7 @@ export function registerControl(program: Command, context: CliContext): void {
   program
     .command('control')
     .description('run a control plane: projects, branches, endpoints, and which node has what')
-    .addOption(
-      new Option('--database-url <url>', 'postgres://… of the database that its state is in').env(
-        'DATABASE_URL',
-      ),
-    )
+    .option('--database-url <url>', 'postgres://… of the database that its state is in (DATABASE_URL)')
     .requiredOption('--listen <host:port>', 'the HTTP API', parseAddress)
     .option('--pageservers <id=host:port/httpport,…>', 'nodes that are known to it from now on', parseNodes)
     .option('--safekeepers <id=host:port/httpport,…>', 'likewise', parseNodes)

@@ -1,15 +1,14 @@
 import type { Command } from 'commander';
 import { VarveError } from '../../base/errors.ts';
-import { readWholeFile } from '../../io/read-whole-file.ts';
+import type { LogLine } from '../../system/main.ts';
 import type { CliContext } from '../context.ts';
 import { parseCount } from '../option-values.ts';
 import { DIRECTORY_DEFAULT, resolveDirectory } from '../system-directory.ts';
 
-const SUFFIX = '.log';
-
 interface LogsFlags {
   readonly dir: string;
   readonly lines: number;
+  readonly follow?: true;
 }
 
 export function registerLogs(program: Command, context: CliContext): void {
@@ -19,29 +18,33 @@ export function registerLogs(program: Command, context: CliContext): void {
     .argument('[service]', 'one of them: without it all')
     .option('--dir <directory>', 'the system’s', DIRECTORY_DEFAULT)
     .option('-n, --lines <n>', 'of each log, from its end', parseCount, 20)
+    .option('-f, --follow', 'go on with what comes, until Ctrl-C')
     .action((service: string | undefined, flags: LogsFlags) => run(context, service, flags));
 }
 
 async function run(
-  { files, isJson, output }: CliContext,
+  context: CliContext,
   service: string | undefined,
-  { dir, lines }: LogsFlags,
+  { dir, lines, follow }: LogsFlags,
 ): Promise<void> {
   const directory = `${resolveDirectory(dir)}/logs`;
-  const names = (await files.list(directory))
-    .filter((name) => name.endsWith(SUFFIX))
-    .map((name) => name.slice(0, -SUFFIX.length))
-    .sort();
-  if (service !== undefined && !names.includes(service)) {
-    const reason = `there is no log of “${service}”: there are ${names.join(', ')}`;
-    throw new VarveError('not-found', 'NO_SUCH_LOG', reason);
+  const { followLogs, LogTail, listLogs } = await import('../../system/main.ts');
+  const names = await listLogs(context.files, directory);
+  if (names.length === 0 || (service !== undefined && !names.includes(service))) {
+    const there = names.length === 0 ? `in ${directory}` : `of “${service}”: there are ${names.join(', ')}`;
+    throw new VarveError('not-found', 'NO_SUCH_LOG', `there is no log ${there}`);
   }
-  for (const name of service === undefined ? names : [service]) {
-    const text = new TextDecoder().decode(await readWholeFile(files, `${directory}/${name}${SUFFIX}`));
-    const all = text.split('\n').filter((line) => line !== '');
-    for (const line of all.slice(Math.max(0, all.length - lines))) {
-      if (isJson) await output.writeJson({ service: name, line });
-      else await output.write(service === undefined ? `${name}: ${line}\n` : `${line}\n`);
-    }
-  }
+  const show = (line: LogLine): Promise<void> => showLine(context, service, line);
+  const tail = await LogTail.open(context.files, directory, service, lines);
+  for (const line of tail.last) await show(line);
+  if (follow === true) await followLogs(tail, show);
+}
+
+async function showLine(
+  { isJson, output }: CliContext,
+  wanted: string | undefined,
+  { service, line }: LogLine,
+): Promise<void> {
+  if (isJson) await output.writeJson({ service, line });
+  else await output.write(wanted === undefined ? `${service}: ${line}\n` : `${line}\n`);
 }

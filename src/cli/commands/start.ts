@@ -4,6 +4,9 @@ import { BadRequestError } from '../../base/errors.ts';
 import { CONTROL_API } from '../../contracts/control-api.ts';
 import { formatObjectLocation, type ObjectLocation } from '../../io/object-location.ts';
 import type { RunningSystem, SystemOptions } from '../../system/main.ts';
+import { configurationArguments } from '../configuration/configure-program.ts';
+import { isForeign, originOf } from '../configuration/resolve.ts';
+import { maskSecrets } from '../configuration/setting.ts';
 import type { CliContext } from '../context.ts';
 import {
   LOG_LEVELS,
@@ -17,8 +20,10 @@ import {
 import { StartProgress } from '../start-progress.ts';
 import { DIRECTORY_DEFAULT, resolveDirectory } from '../system-directory.ts';
 
-const POSTGRES_PORT = 5432;
-const API_PORT = 5480;
+export const POSTGRES_PORT = 5432;
+export const API_PORT = 5480;
+/** Of a start (system.ts): it is not there where the database is somebody else's. */
+const OWN_DATABASE_STEP = 'database';
 const SAFEKEEPERS_MAX = 9;
 
 interface StartFlags {
@@ -30,6 +35,8 @@ interface StartFlags {
   readonly safekeepers: number;
   readonly s3?: ObjectLocation;
   readonly suspendAfter: number;
+  readonly pgBin?: string;
+  readonly databaseUrl?: string;
   readonly detach?: true;
   readonly processes?: true;
   readonly logLevel: Exclude<LogLevel, 'silent'>;
@@ -54,11 +61,15 @@ export function registerStart(program: Command, context: CliContext): void {
       'object store: s3://bucket/prefix?endpoint=…&region=… or file:///directory (`bucket` in --dir)',
       parseStore,
     )
+    .addOption(
+      new Option('--suspend-after <time>', 'ends a compute that has idled for so long; 0s: never')
+        .argParser(parseDuration)
+        .default(300_000, '5m'),
+    )
+    .option('--pg-bin <directory>', 'PostgreSQL’s programs (those that npm brings)')
     .option(
-      '--suspend-after <time>',
-      'ends a compute that has idled for so long; 0s: never',
-      parseDuration,
-      300_000,
+      '--database-url <url>',
+      'postgres://… of a database for the control plane, in place of one of its own (DATABASE_URL)',
     )
     .option('--detach', 'go on in the background: see ‘varve stop’')
     .option('--processes', 'each service a process of its own')
@@ -71,18 +82,29 @@ export function registerStart(program: Command, context: CliContext): void {
       'after',
       '\nCtrl-C ends it in order, a second one at once: nothing that was committed is lost either way. See docs/start.md.',
     )
-    .action((flags: StartFlags) => run(context, flags));
+    .action((flags: StartFlags, command: Command) => run(context, flags, command));
 }
 
-async function run(context: CliContext, flags: StartFlags): Promise<void> {
-  const options = toOptions(context, flags);
+async function run(context: CliContext, flags: StartFlags, command: Command): Promise<void> {
+  const options = toOptions(context, flags, command);
   // Loaded only here: no other command needs it.
-  const { runSystem, startDetached } = await import('../../system/main.ts');
+  const { readyOf, runSystem, startDetached } = await import('../../system/main.ts');
   if (flags.detach === true) {
+    if (flags.databaseUrl !== undefined && configurationArguments(command)[0] === '--no-config') {
+      const reason = '--no-config and --detach: then --database-url has no way that others cannot read';
+      throw new BadRequestError('CONFLICTING_OPTIONS', reason);
+    }
     await announce(
       context,
-      options.directory,
-      await startDetached(options.directory, argumentsOf(flags, options)),
+      options,
+      await startDetached(
+        options.directory,
+        argumentsOf(flags, options, command),
+        // Everybody on the machine can read a process's arguments.
+        flags.databaseUrl === undefined || isDatabaseForeign(command)
+          ? {}
+          : { VARVE_START_DATABASE_URL: flags.databaseUrl },
+      ),
     );
     return;
   }
@@ -92,9 +114,9 @@ async function run(context: CliContext, flags: StartFlags): Promise<void> {
       onBegin: (step) => progress.begin(step),
       onEnd: (finished) => progress.end(finished),
       onTick: () => progress.tick(),
-      onReady: async ({ url, api, steps, totalMs }) => {
+      onReady: async (system) => {
         progress.clear();
-        await announce(context, options.directory, { url: url ?? null, api, steps: [...steps], totalMs });
+        await announce(context, options, readyOf(system));
       },
       onStopping: () => {
         if (!context.isJson) context.diagnostics.write('stopping …\n');
@@ -109,8 +131,8 @@ async function run(context: CliContext, flags: StartFlags): Promise<void> {
 
 async function announce(
   { isJson, output }: CliContext,
-  directory: string,
-  { url, api, steps, totalMs }: NonNullable<RunningSystem['ready']>,
+  { directory, database }: SystemOptions,
+  { url, api, steps, totalMs, failure }: NonNullable<RunningSystem['ready']>,
 ): Promise<void> {
   if (isJson) {
     const times = Object.fromEntries(steps.map(({ step, ms }) => [step, Math.round(ms)]));
@@ -121,22 +143,27 @@ async function announce(
       directory,
       steps: times,
       totalMs: Math.round(totalMs),
+      ...(failure === undefined ? {} : { failure }),
     });
     return;
   }
   const bold = (text: string): string => (output.isTerminal ? `\x1b[1m${text}\x1b[0m` : text);
   const tries =
-    url === null
-      ? ['varve project create NAME', 'varve project list', 'varve status']
-      : ['varve connect main', 'varve branch create my-branch', 'varve status'];
+    failure !== undefined
+      ? ['varve status', 'varve logs computes', 'varve endpoint start main']
+      : url === null
+        ? ['varve project create NAME', 'varve project list', 'varve status']
+        : ['varve connect main', 'varve branch create my-branch', 'varve status'];
   const isDefault = directory === resolveDirectory(DIRECTORY_DEFAULT);
   const suffix = isDefault ? '' : ` --dir ${directory}`;
   await output.write(
     [
       `varve runs, after ${(totalMs / 1000).toFixed(1)} s`,
       '',
+      ...(failure === undefined ? [] : [`  main has no server: ${failure.message}`]),
       ...(url === null ? [] : [`  PostgreSQL  ${bold(url)}`]),
       `  API         ${api}${CONTROL_API} (token: ${directory}/keys/api-token)`,
+      ...databaseLines(database, steps),
       '',
       'Three things to try:',
       ...tries.map((text) => `  npx ${text}${suffix}`),
@@ -145,7 +172,19 @@ async function announce(
   );
 }
 
-function toOptions({ version }: CliContext, flags: StartFlags): SystemOptions {
+/** Where the control plane's state is, where that is not in the directory: somebody may not have thought of it. */
+function databaseLines(
+  database: SystemOptions['database'],
+  steps: NonNullable<RunningSystem['ready']>['steps'],
+): string[] {
+  if (database === undefined || steps.some(({ step }) => step === OWN_DATABASE_STEP)) return [];
+  const source = database.isMeant ? '' : ', as DATABASE_URL says';
+  return [`  State       in ${maskSecrets(database.url)}${source}`];
+}
+
+const isDatabaseForeign = (command: Command): boolean => isForeign(originOf(command, 'database-url'));
+
+function toOptions({ version }: CliContext, flags: StartFlags, command: Command): SystemOptions {
   if (flags.safekeepers > SAFEKEEPERS_MAX) {
     throw new BadRequestError('INVALID_ARGUMENT', `--safekeepers: ${SAFEKEEPERS_MAX} at most`);
   }
@@ -159,6 +198,11 @@ function toOptions({ version }: CliContext, flags: StartFlags): SystemOptions {
     safekeepers: flags.safekeepers,
     objectStore: flags.s3,
     hasProcesses: flags.processes === true,
+    binDirectory: flags.pgBin === undefined ? undefined : resolveDirectory(flags.pgBin),
+    database:
+      flags.databaseUrl === undefined
+        ? undefined
+        : { url: flags.databaseUrl, isMeant: !isDatabaseForeign(command) },
     suspendAfterSeconds: Math.ceil(flags.suspendAfter / 1000),
     version,
     logLevel: flags.logLevel,
@@ -166,13 +210,19 @@ function toOptions({ version }: CliContext, flags: StartFlags): SystemOptions {
 }
 
 /** The same start, for another process. */
-function argumentsOf(flags: StartFlags, { directory }: SystemOptions): string[] {
+function argumentsOf(
+  flags: StartFlags,
+  { directory, binDirectory }: SystemOptions,
+  command: Command,
+): string[] {
   return [
+    ...configurationArguments(command),
     ...['start', '--dir', directory, '--pg', String(flags.pg), '--host', flags.host],
     ...(flags.port === undefined ? [] : ['--port', String(flags.port)]),
     ...(flags.apiPort === undefined ? [] : ['--api-port', String(flags.apiPort)]),
     ...['--safekeepers', String(flags.safekeepers), '--suspend-after', `${flags.suspendAfter}ms`],
     ...(flags.s3 === undefined ? [] : ['--s3', formatObjectLocation(flags.s3)]),
+    ...(binDirectory === undefined ? [] : ['--pg-bin', binDirectory]),
     ...(flags.processes === true ? ['--processes'] : []),
     ...['--log-level', flags.logLevel],
   ];

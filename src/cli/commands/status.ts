@@ -1,64 +1,52 @@
 import type { Command } from 'commander';
-import { formatLsn, type Lsn } from '../../base/lsn.ts';
-import type { BranchStatus, SystemStatus } from '../../contracts/control-api-status.ts';
+import { VarveError } from '../../base/errors.ts';
 import { systemStatusSchema } from '../../contracts/control-api-status.ts';
 import type { CliContext } from '../context.ts';
-import { formatBytes } from '../progress.ts';
-import { DIRECTORY_DEFAULT, resolveDirectory } from '../system-directory.ts';
-import { tableLines } from '../table.ts';
+import { type ControlFlags, withControl, withControlOptions } from '../control-session.ts';
+import { branchLines, branchTable, systemLines } from '../status-text.ts';
+import { resolveDirectory } from '../system-directory.ts';
 
-const HEAD = [
-  ...['project', 'branch', 'compute', 'head', 'on safekeepers', 'on pageserver'],
-  ...['in the bucket', 'lost if only that were left'],
-];
+interface StatusFlags extends ControlFlags {
+  readonly short?: true;
+}
 
 export function registerStatus(program: Command, context: CliContext): void {
-  program
+  const command = program
     .command('status')
     .description(
-      'show how far each part is on each branch, and what would be lost if only the bucket were left',
+      'show how far each part is on each branch, what would be lost if only the bucket were left, and how servers have started',
     )
-    .option('--dir <directory>', 'the system’s', DIRECTORY_DEFAULT)
-    .action(({ dir }: { readonly dir: string }) => run(context, resolveDirectory(dir)));
+    .argument('[branch]', 'one of them, by its name or id: without it all')
+    .option('--short', 'a line for each branch');
+  withControlOptions(command).action((branch: string | undefined, flags: StatusFlags) =>
+    withControl(context, flags, async ({ client, signal }) => {
+      const status = await client.status(signal);
+      const branches =
+        branch === undefined
+          ? status.branches
+          : status.branches.filter((each) => [each.branch, each.branchId].includes(branch));
+      if (branch !== undefined && branches.length === 0) {
+        throw new VarveError('not-found', 'BRANCH_NOT_FOUND', `there is no branch “${branch}”`);
+      }
+      const { isJson, output } = context;
+      if (isJson) {
+        await output.writeJson({
+          ...(await placeOf(flags)),
+          ...systemStatusSchema.encode({ ...status, branches }),
+        });
+        return;
+      }
+      const lines = flags.short === true ? ['', ...branchTable(branches)] : branches.flatMap(branchLines);
+      await output.write(`${[...systemLines(status), ...lines].join('\n')}\n`);
+    }),
+  );
 }
 
-async function run({ isJson, output }: CliContext, directory: string): Promise<void> {
-  const { openControlClient } = await import('../../system/main.ts');
-  const { running, client } = await openControlClient(directory);
-  const status = await client.status(new AbortController().signal);
-  if (isJson) {
-    const { url, api } = running.ready ?? { url: null, api: null };
-    await output.writeJson({ pid: running.pid, url, api, ...systemStatusSchema.encode(status) });
-    return;
-  }
-  await output.write(`${lines(status).join('\n')}\n`);
+/** What runs, and where. Of one that runs elsewhere only its API is known. */
+async function placeOf({ dir, api }: ControlFlags): Promise<object> {
+  if (api !== undefined) return { pid: null, url: null, api };
+  const { findRunning } = await import('../../system/main.ts');
+  const running = await findRunning(resolveDirectory(dir));
+  const { url, api: own } = running?.ready ?? { url: null, api: null };
+  return { pid: running?.pid ?? null, url, api: own };
 }
-
-function lines({ version, nodes, branches, operationsUnfinished }: SystemStatus): string[] {
-  const away = nodes.filter(({ isReachable }) => !isReachable);
-  return [
-    `varve ${version}: ${nodes.length - away.length} of ${nodes.length} storage nodes answer`,
-    ...away.map(({ kind, id, error }) => `  ${kind} ${id} does not: ${error ?? 'no reason is known'}`),
-    ...(operationsUnfinished === 0 ? [] : [`${operationsUnfinished} operations go on`]),
-    '',
-    ...tableLines([HEAD, ...branches.map(row)], []),
-  ];
-}
-
-function row(status: BranchStatus): string[] {
-  const { project, branch, endpoints, headLsn, safekeepers, pageserver, bucketLsn, bytesBeyondBucket } =
-    status;
-  const primary = endpoints.find(({ kind }) => kind === 'primary');
-  return [
-    project,
-    branch,
-    primary === undefined ? '-' : `${primary.state}${primary.port === null ? '' : ` at ${primary.port}`}`,
-    lsnText(headLsn),
-    safekeepers.map(({ flushLsn }) => lsnText(flushLsn)).join(' ') || '-',
-    lsnText(pageserver?.lastRecordLsn ?? null),
-    lsnText(bucketLsn),
-    bytesBeyondBucket === null ? '-' : formatBytes(bytesBeyondBucket),
-  ];
-}
-
-const lsnText = (lsn: Lsn | null): string => (lsn === null ? '-' : formatLsn(lsn));

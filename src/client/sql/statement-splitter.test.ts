@@ -21,6 +21,18 @@ test.each([
   ['select 1 -- ; no\n; x', ['select 1 -- ; no'], 'x'],
   ['select /* ; /* ; */ ; */ 1; x', ['select /* ; /* ; */ ; */ 1'], 'x'],
   ['create rule r as (a; b); x', ['create rule r as (a; b)'], 'x'],
+  [
+    'create function f() returns int begin atomic select 1; select case when true then 2 end; end; x',
+    ['create function f() returns int begin atomic select 1; select case when true then 2 end; end'],
+    'x',
+  ],
+  [
+    '/* a */ Create Or Replace Procedure p() BEGIN ATOMIC SELECT 1; END; x',
+    ['/* a */ Create Or Replace Procedure p() BEGIN ATOMIC SELECT 1; END'],
+    'x',
+  ],
+  ['begin; select 1; end; x', ['begin', 'select 1', 'end'], 'x'],
+  ['create function a$begin() language c; x', ['create function a$begin() language c'], 'x'],
   ['-- only this\n', [], undefined],
   ['-- only this', [], undefined],
   ['/* this; */ ; -- and that', [], undefined],

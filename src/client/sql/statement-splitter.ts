@@ -7,18 +7,21 @@ type Within =
 const DOLLAR_TAG = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y;
 const IDENTIFIER_CHARACTER = /[\w$\u0080-\uffff]/;
 /** Where something begins that a semicolon has no meaning in, or that counts. */
-const NOTABLE = /['"$;()]|--|\/\*/g;
+const NOTABLE = /['"$;()]|--|\/\*|\b(?:begin|case|end)\b/gi;
+/** Only in a function's own body, BEGIN ATOMIC … END, do semicolons stand that end no statement of the text. */
+const MAKES_FUNCTION = /^create\s+(?:or\s+replace\s+)?(?:function|procedure)\b/i;
 
 /**
  * Cuts text into statements at the semicolons that end one: not those within quotes, dollar quotes, comments and
- * parentheses (psqlscan.l; the body of a function with BEGIN ATOMIC is not known). It takes whole lines, and looks at each
- * character once.
+ * parentheses, nor in a function's BEGIN ATOMIC … END (psqlscan.l). It takes whole lines, and looks at each character once.
  */
 export class StatementSplitter {
   #text = '';
   #at = 0;
   #within: Within | undefined;
   #parentheses = 0;
+  /** BEGINs and CASEs whose ENDs have not come. */
+  #blocks = 0;
 
   /** Whether a statement, or a comment before one, has begun. */
   get hasBegun(): boolean {
@@ -36,6 +39,7 @@ export class StatementSplitter {
       this.#text = this.#text.slice(end + 1);
       this.#at = 0;
       this.#parentheses = 0;
+      this.#blocks = 0;
       if (withoutComments(statement) !== '') statements.push(statement);
     }
   }
@@ -52,6 +56,7 @@ export class StatementSplitter {
     this.#at = 0;
     this.#within = undefined;
     this.#parentheses = 0;
+    this.#blocks = 0;
   }
 
   /** Goes on to the next semicolon that ends a statement, and returns where it is. */
@@ -68,7 +73,7 @@ export class StatementSplitter {
         return undefined;
       }
       this.#at = found.index;
-      if (found[0] === ';' && this.#parentheses === 0) return found.index;
+      if (found[0] === ';' && this.#parentheses === 0 && this.#blocks === 0) return found.index;
       this.#enter(found[0]);
     }
     return undefined;
@@ -87,6 +92,9 @@ export class StatementSplitter {
     } else if (mark === "'") {
       const hasEscapes = /[eE]/.test(this.#text[at - 1] ?? '') && !this.#isInWord(at - 1);
       this.#within = { kind: 'string', quote: "'", hasEscapes };
+    } else if (/^[a-z]/i.test(mark)) {
+      const isWord = !this.#isInWord(at) && !IDENTIFIER_CHARACTER.test(this.#text[this.#at] ?? '');
+      if (isWord && this.#parentheses === 0) this.#enterBlock(mark.toLowerCase());
     } else if (mark === '$' && !this.#isInWord(at)) {
       DOLLAR_TAG.lastIndex = at;
       const tag = DOLLAR_TAG.exec(this.#text)?.[0];
@@ -94,6 +102,12 @@ export class StatementSplitter {
       this.#at = at + tag.length;
       this.#within = { kind: 'dollar', tag };
     }
+  }
+
+  #enterBlock(word: string): void {
+    if (word === 'end') this.#blocks = Math.max(0, this.#blocks - 1);
+    else if (word === 'case') this.#blocks += this.#blocks > 0 ? 1 : 0;
+    else if (this.#blocks > 0 || MAKES_FUNCTION.test(withoutComments(this.#text))) this.#blocks++;
   }
 
   /** Whether the character before this one belongs to the same name or number. */

@@ -38,6 +38,8 @@ export function openPostgresDoor(location: DatabaseLocation, logger: Logger): Da
   };
   const pool = new pg.Pool({ ...config, max: CONNECTIONS_MAX, idleTimeoutMillis: IDLE_MS });
   pool.on('error', (error) => logger.warn('An idle connection to the database has ended', { error }));
+  // What is lost while it is used has its queries fail. Without a listener that would end this process, as a bug (pg, Client).
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return { pool: pool as unknown as DatabaseDoor['pool'], hold: (onLost) => hold(config, onLost) };
 }
 

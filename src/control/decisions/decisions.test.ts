@@ -105,9 +105,12 @@ test('an endpoint does what is asked of it, unless it is being changed', () => {
     expect(() => afterRequest(request, state)).toThrow(VarveError);
   }
   expect(
-    ['active', 'suspended', 'stopped', 'failed'].map((state) => afterStart(state as 'active', 300)),
+    ['active', 'suspended', 'stopped', 'failed'].map((state) => afterStart(state as 'active', 300, null)),
   ).toEqual(['suspend', 'suspend', 'none', 'none']);
-  expect(afterStart('active', 0)).toBe('start');
+  expect(afterStart('active', 0, null)).toBe('start');
+  // What it has failed of may be over by now.
+  expect(afterStart('failed', 300, { kind: 'unavailable' })).toBe('suspend');
+  expect(afterStart('failed', 300, { kind: 'precondition' })).toBe('none');
 });
 
 test('beyond the bucket is what neither layers nor uploaded WAL have', () => {

@@ -1,5 +1,5 @@
 import { VarveError } from '../../base/errors.ts';
-import type { EndpointState } from '../../contracts/control-api.ts';
+import type { EndpointState, OperationError } from '../../contracts/control-api.ts';
 
 /** What somebody wants of an endpoint. */
 export type EndpointRequest = 'start' | 'stop' | 'suspend' | 'restart' | 'delete' | 'wake';
@@ -50,7 +50,7 @@ const NEXT: Readonly<Record<EndpointRequest, Partial<Record<EndpointState, Answe
     failed: 'deleting',
     deleting: 'nothing',
   },
-  wake: { suspended: 'starting' },
+  wake: { suspended: 'starting', failed: 'starting' },
 };
 
 /** @throws VarveError ‘conflict’ / ENDPOINT_BUSY where it is being changed, and this is not possible meanwhile */
@@ -65,12 +65,26 @@ export function afterRequest(request: EndpointRequest, state: EndpointState): An
 }
 
 /**
+ * Whether what an endpoint has failed of may be over when the next client comes: storage was away, or somebody who looked for
+ * the end of the branch held an election meanwhile.
+ */
+export const mayPass = ({ kind }: Pick<OperationError, 'kind'>): boolean =>
+  kind === 'unavailable' || kind === 'fenced';
+
+/**
  * What is to be done for an endpoint when the control plane starts: no compute runs then, whatever was written down. What has
  * an operation that is not finished is that operation's.
  * @param suspendAfterSeconds 0: it is never to be suspended
+ * @param error why it is failed: what may have passed meanwhile keeps nobody out
  */
-export function afterStart(state: EndpointState, suspendAfterSeconds: number): 'start' | 'suspend' | 'none' {
+export function afterStart(
+  state: EndpointState,
+  suspendAfterSeconds: number,
+  error: Pick<OperationError, 'kind'> | null,
+): 'start' | 'suspend' | 'none' {
   switch (state) {
+    case 'failed':
+      return error !== null && mayPass(error) ? 'suspend' : 'none';
     case 'active':
     case 'starting':
     case 'suspending':

@@ -1,5 +1,5 @@
 import { VarveError } from '../../base/errors.ts';
-import type { TenantId } from '../../base/ids.ts';
+import type { TenantId, TimelineId } from '../../base/ids.ts';
 import { parseLsn } from '../../base/lsn.ts';
 import type {
   EndpointAddress,
@@ -47,6 +47,7 @@ export async function specOf(parts: ControlParts, endpointId: string): Promise<E
   requireReady('branch', branch);
   const tenantId = row.project_id;
   const timelineId = row.timeline_id ?? branch.timeline_id;
+  seeToAncestors(parts, timelineId);
   const { node } = await parts.nodes.pageserverOf(tenantId);
   const { issueToken } = parts;
   return {
@@ -65,6 +66,14 @@ export async function specOf(parts: ControlParts, endpointId: string): Promise<E
     roles,
     suspendAfterSeconds: row.suspend_after_seconds,
   };
+}
+
+/** A start waits for what storage needs for it, and this for nothing: so it goes on beside the start. */
+function seeToAncestors({ effects, runner, logger }: ControlParts, timelineId: TimelineId): void {
+  effects.commitAncestors(timelineId, runner.signal).catch((error: unknown) => {
+    if (runner.signal.aborted) return;
+    logger.warn('It is not sure that all is there that a branch began with', { timelineId, error });
+  });
 }
 
 function modeOf(row: EndpointRow): EndpointMode {

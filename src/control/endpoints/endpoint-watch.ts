@@ -117,7 +117,7 @@ export class EndpointWatch implements EndpointEvents {
 
   async #resumeOne(row: EndpointRow): Promise<void> {
     const { runner, endpoints, logger } = this.#parts;
-    const what = afterStart(row.state, row.suspend_after_seconds);
+    const what = afterStart(row.state, row.suspend_after_seconds, row.error);
     if (what === 'none' || endpoints === undefined) return;
     if (what === 'start') {
       await runner.change(async (change, begin) => {
@@ -130,7 +130,7 @@ export class EndpointWatch implements EndpointEvents {
     using _lock = await runner.locks.take(row.id);
     try {
       const { port } = await endpoints.suspend(addressOfEndpoint(row, this.#parts), runner.signal);
-      await this.#note(row.id, { state: 'suspended', port });
+      await this.#note(row.id, { state: 'suspended', port, error: null });
     } catch (error) {
       if (runner.signal.aborted) return;
       logger.warn('An endpoint cannot be listened for', { endpointId: row.id, error });
@@ -141,7 +141,7 @@ export class EndpointWatch implements EndpointEvents {
 
   async #note(
     id: string,
-    set: { state: 'suspended'; port: number } | { state: 'failed'; error: string },
+    set: { state: 'suspended'; port: number; error: null } | { state: 'failed'; error: string },
   ): Promise<void> {
     await this.#parts.database.query((queries) =>
       queries.updateTable('endpoints').set(set).where('id', '=', id).execute(),

@@ -126,7 +126,7 @@ export class Endpoints {
       projectId,
       branchId: branch.id,
       endpointId,
-      parameters: { timelineId, ancestorId, point, starts },
+      parameters: { timelineId, point, starts },
     });
   }
 

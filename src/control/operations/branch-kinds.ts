@@ -5,6 +5,7 @@ import { formatLsn, type Lsn, parseLsn } from '../../base/lsn.ts';
 import { timelineIdSchema } from '../../contracts/api-values.ts';
 import type { Change } from '../database/database.ts';
 import type { ControlParts } from '../parts.ts';
+import { moveToPointOwner } from '../storage/point-owner.ts';
 import type { BranchPoint } from '../storage/timeline-effects.ts';
 import type { Begin, OperationContext, OperationKind } from './operation.ts';
 import { beginCompleting } from './timeline-kinds.ts';
@@ -22,13 +23,11 @@ const toPoint = (stored: StoredPoint): BranchPoint =>
 
 const createSchema = z.object({
   timelineId: timelineIdSchema,
-  ancestorId: timelineIdSchema,
   point: pointSchema,
 });
 
 const replaceSchema = z.object({
   timelineId: timelineIdSchema,
-  ancestorId: timelineIdSchema,
   point: pointSchema,
   /** The branch's until then. */
   oldTimelineId: timelineIdSchema,
@@ -46,24 +45,16 @@ interface MadeTimeline {
 
 /** Makes a timeline that begins on another one, on the pageserver and on its safekeepers. */
 export async function makeTimeline(
-  { effects }: ControlParts,
+  { effects, database, nodes }: ControlParts,
   projectId: TenantId,
-  parameters: {
-    readonly timelineId: TimelineId;
-    readonly ancestorId: TimelineId;
-    readonly point: StoredPoint;
-  },
+  parameters: { readonly timelineId: TimelineId; readonly point: StoredPoint },
   { signal, step, isRepeated }: OperationContext,
 ): Promise<MadeTimeline> {
   const key = { tenantId: projectId, timelineId: parameters.timelineId };
+  const point = toPoint(parameters.point);
   step('pageserver');
-  const info = await effects.makeBranch(
-    key,
-    parameters.ancestorId,
-    toPoint(parameters.point),
-    isRepeated,
-    signal,
-  );
+  const ancestorId = await moveToPointOwner({ database, nodes }, key, point, signal);
+  const info = await effects.makeBranch(key, ancestorId, point, isRepeated, signal);
   const startLsn = info.ancestor_lsn;
   if (typeof startLsn !== 'number') throw new AssertionError('a branch has no place where it begins');
   step('safekeepers');

@@ -6,7 +6,9 @@ import type { EndpointState, OperationError } from '../../contracts/control-api.
 import type { EndpointManager, RunningEndpoint } from '../../contracts/endpoint-manager.ts';
 import type { Queries } from '../database/database.ts';
 import { describeFailure } from '../decisions/after-failure.ts';
+import { mayPass } from '../decisions/endpoint-states.ts';
 import { addressOfEndpoint, rolesOf, specOf } from '../endpoints/endpoint-spec.ts';
+import { startUnlessLost } from '../endpoints/lost-wal.ts';
 import type { EndpointRow } from '../find-rows.ts';
 import type { ControlParts } from '../parts.ts';
 import { makeTimeline, noteTimeline, pointSchema } from './branch-kinds.ts';
@@ -16,7 +18,6 @@ const startSchema = z.object({ isRestart: z.boolean().optional() });
 const noParameters = z.object({});
 const createSchema = z.object({
   timelineId: timelineIdSchema,
-  ancestorId: timelineIdSchema,
   point: pointSchema,
   starts: z.boolean(),
 });
@@ -74,15 +75,21 @@ export const startEndpoint = (parts: ControlParts): OperationKind<typeof startSc
       await endpoints.stop(id, signal);
     }
     step('start');
-    const running = await endpoints.start(await specOf(parts, id), signal);
+    const running = await startUnlessLost(parts, endpoints, await specOf(parts, id), signal);
     return (change) => noteRunning(change, id, running, parts.clock.wallMs());
   },
   undo: async ({ id: operationId, endpointId }, { signal, lockEndpoint }) => {
     const id = endpointId as string;
     await lockEndpoint(id);
-    if ((await stateOf(parts, id)) !== 'starting') return nothing;
+    const row = await rowOf(parts, id);
+    if (row?.state !== 'starting') return nothing;
     await parts.endpoints?.stop(id, signal);
-    return (change) => noteFailedOf(change, operationId, id, 'starting');
+    const port = await listenIfPassing(parts, operationId, row, signal);
+    return async (change) => {
+      await noteFailedOf(change, operationId, id, 'starting');
+      if (port !== undefined)
+        await change.updateTable('endpoints').set({ port }).where('id', '=', id).execute();
+    };
   },
 });
 
@@ -229,6 +236,30 @@ async function noteFailedOf(
     .where('id', '=', operationId)
     .executeTakeFirstOrThrow();
   await noteFailed(queries, id, error ?? describeFailure(undefined), [state]);
+}
+
+/**
+ * Of what may pass: a client that comes makes it start again.
+ * @returns the port that is listened at
+ */
+async function listenIfPassing(
+  parts: ControlParts,
+  operationId: string,
+  row: EndpointRow,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const operation = await parts.database.query((queries) =>
+    queries.selectFrom('operations').select('error').where('id', '=', operationId).executeTakeFirst(),
+  );
+  const error = operation?.error ?? null;
+  if (error === null || !mayPass(error)) return undefined;
+  try {
+    return (await parts.endpoints?.suspend(addressOfEndpoint(row, parts), signal))?.port;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof VarveError) || error.kind === 'assertion') throw error;
+    parts.logger.warn('An endpoint that has failed cannot be listened for', { endpointId: row.id, error });
+    return undefined;
+  }
 }
 
 async function stateOf(parts: ControlParts, id: string): Promise<EndpointState | undefined> {

@@ -5,6 +5,7 @@ import { majorityOf } from '../../contracts/membership.ts';
 import type { TimelineInfo } from '../../contracts/pageserver-api-timeline.ts';
 import { wholeTenant } from '../../contracts/tenant-shard-id.ts';
 import type { Database } from '../database/database.ts';
+import { commitAncestors } from './commit-ancestors.ts';
 import { type HeadDoors, headOf } from './head.ts';
 import type { Member, StorageNodes } from './storage-nodes.ts';
 
@@ -39,6 +40,11 @@ export class TimelineEffects {
 
   get #database(): Database {
     return this.#doors.database;
+  }
+
+  /** As commitAncestors. */
+  commitAncestors(timelineId: TimelineId, signal: AbortSignal): Promise<void> {
+    return commitAncestors(this.#doors, timelineId, signal);
   }
 
   /** Tells the tenant's pageserver that it has it, in the generation that is written down. */

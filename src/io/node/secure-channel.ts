@@ -22,10 +22,12 @@ function contextOf(identity: ServerIdentity): SecureContext {
 }
 
 /** What a client of node:tls and node:https is to verify. A name in the handshake must not be an address (RFC 6066). */
-export function trustOptions({ authorities, serverName }: ServerTrust): ConnectionOptions {
+export function trustOptions({ authorities, serverName, isAnyoneTrusted }: ServerTrust): ConnectionOptions {
+  const servername = isIP(serverName) === 0 ? serverName : '';
+  if (isAnyoneTrusted === true) return { servername, rejectUnauthorized: false };
   return {
     ...(authorities === undefined ? {} : { ca: authorities }),
-    servername: isIP(serverName) === 0 ? serverName : '',
+    servername,
     checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
   };
 }

@@ -84,6 +84,14 @@ test('a certificate that has expired is not trusted', async () => {
   await Promise.allSettled([serving]);
 });
 
+test('where anyone is trusted, so is a certificate that has expired or is for another name', async () => {
+  await using pair = await connectPair(sockets, listenAddress);
+  const identity = makeSelfSigned(['localhost'], -1);
+  const serving = pair.server.secureAsServer(identity);
+  await pair.client.secureAsClient({ serverName: 'elsewhere', isAnyoneTrusted: true });
+  await serving;
+});
+
 test('an identity that is none closes the connection', async () => {
   await using pair = await connectPair(sockets, listenAddress);
   const inbox = new Inbox();

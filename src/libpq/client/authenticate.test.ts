@@ -49,3 +49,10 @@ test('mechanisms that are not spoken here are refused by name', async () => {
   await expect(client.answer({ method: 'SASL', mechanisms: ['OAUTHBEARER'] })).rejects.toThrow(/OAUTHBEARER/);
   await expect(client.answer({ method: 'MD5Password', salt: new Uint8Array(4) })).rejects.toThrow(/md5/);
 });
+
+test('MD5 is answered where it is known who logs in', async () => {
+  const client = new ClientAuthentication('secret', nodeRandom, 'anna');
+  const answer = await client.answer({ method: 'MD5Password', salt: Uint8Array.of(1, 2, 3, 4) });
+  // md5(md5('secretanna') || salt), by md5sum.
+  expect(textOf(answer)).toBe('md57a40e687695f2126a3421c7f4bc9861e\0');
+});

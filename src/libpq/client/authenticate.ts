@@ -2,7 +2,11 @@ import { Buffer } from 'node:buffer';
 import { BadRequestError } from '../../base/errors.ts';
 import type { Random } from '../../io/random.ts';
 import type { AuthenticationRequest } from '../../postgres/wire/authentication-request.ts';
-import { encodePassword, encodeSaslInitialResponse } from '../../postgres/wire/authentication-response.ts';
+import {
+  encodeMd5Password,
+  encodePassword,
+  encodeSaslInitialResponse,
+} from '../../postgres/wire/authentication-response.ts';
 import {
   checkScramServerFinal,
   SCRAM_RAW_NONCE_BYTES,
@@ -20,19 +24,22 @@ const utf8 = new TextEncoder();
 const textOf = (data: Uint8Array): string => Buffer.from(data).toString('utf8');
 
 /**
- * The client's side of a login (fe-auth.c): no password, a password or token in clear text, SCRAM-SHA-256. MD5 and what
- * else there is is refused by name. Once SCRAM has begun, the server has to prove that it knows the password, too.
+ * The client's side of a login (fe-auth.c): no password, a password or token in clear text, SCRAM-SHA-256, and MD5 where
+ * the caller has said who logs in. What else there is is refused by name. Once SCRAM has begun, the server has to prove that it knows the password, too.
  */
 export class ClientAuthentication {
   readonly #password: PasswordSource | undefined;
   readonly #random: Random;
+  readonly #user: string | undefined;
   #nonce: string | undefined;
   #final: ScramClientFinal | undefined;
   #isServerProven = false;
 
-  constructor(password: PasswordSource | undefined, random: Random) {
+  /** @param user given where MD5 may be answered, too */
+  constructor(password: PasswordSource | undefined, random: Random, user?: string) {
     this.#password = password;
     this.#random = random;
+    this.#user = user;
   }
 
   /** What to answer the server; undefined: nothing, it goes on by itself. */
@@ -45,7 +52,9 @@ export class ClientAuthentication {
         if (this.#nonce !== undefined) refuseOrder(request);
         return encodePassword(await this.#getPassword());
       case 'MD5Password':
-        throw unsupported('the method md5');
+        if (this.#nonce !== undefined) refuseOrder(request);
+        if (this.#user === undefined) throw unsupported('the method md5');
+        return encodeMd5Password(await this.#getPassword(), this.#user, request.salt);
       case 'SASL':
         return this.#begin(request.mechanisms);
       case 'SASLContinue': {

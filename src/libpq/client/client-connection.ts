@@ -13,6 +13,7 @@ import { MessageWriter } from '../../postgres/wire/message-writer.ts';
 import { ProtocolError } from '../../postgres/wire/wire-error.ts';
 import { COPY_DATA_TAG, type CopyEnd, type CopyReceiver, CopyStream } from '../copy-stream.ts';
 import { MessageChannel } from '../message-channel.ts';
+import { CopyIn } from './copy-in.ts';
 import { PostgresError } from './postgres-error.ts';
 
 const LINGER_MS = 1000;
@@ -25,6 +26,14 @@ export interface ClientResult {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly (string | null)[])[];
   readonly commandTag: string;
+}
+
+/** What a server has copied out, row after row. */
+export interface CopiedChunk {
+  /** The caller's own. */
+  readonly bytes: Uint8Array;
+  /** CopyData messages, which in the text format are rows. */
+  readonly messages: number;
 }
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -121,6 +130,41 @@ export class ClientConnection {
   }
 
   /**
+   * As copyOut, with many messages in one chunk: of about this many bytes, or as long as the longest message.
+   * @throws as query
+   */
+  async *copyOutChunks(sql: string, chunkBytes: number): AsyncGenerator<CopiedChunk, void, undefined> {
+    await this.#beginCopyOut(sql);
+    try {
+      while (this.#isCopyingOut) {
+        const chunk = await this.#guard(() => this.#gather(chunkBytes));
+        if (chunk.messages > 0) yield chunk;
+      }
+    } finally {
+      if (this.#isCopyingOut) this.#giveUpCopyOut();
+    }
+    await this.#guard(() => this.#collect());
+  }
+
+  /**
+   * Runs a command that is answered by CopyInResponse. Nothing else may be asked for before what it gives has come to its
+   * end.
+   * @throws as query
+   */
+  copyIn(sql: string): Promise<CopyIn> {
+    return this.#guard(async () => {
+      this.#sendQuery(sql);
+      const message = await this.receive();
+      if (message.kind === 'ErrorResponse') return this.#throw(message.fields);
+      if (message.kind !== 'CopyInResponse') return refuse(message);
+      return new CopyIn(
+        this.#channel,
+        this.#guard(() => this.#collect()),
+      );
+    });
+  }
+
+  /**
    * Ends our half of a COPY, throws away what is left of the server's, and waits until the command is complete.
    * @throws what a COPY that failed failed of, after which the connection is gone
    */
@@ -185,19 +229,47 @@ export class ClientConnection {
 
   /** The body of the next CopyData; undefined after CopyDone. */
   #nextCopied(): Promise<Uint8Array | undefined> {
-    return this.#guard(async () => {
-      for (;;) {
-        if (!(await this.#channel.next())) throw serverLeft();
-        const { cutter } = this.#channel;
-        if (cutter.tag === COPY_DATA_TAG) return cutter.takeBody();
-        const message = decodeBackendMessage(cutter.tag, cutter.bytes, cutter.bodyOffset, cutter.bodyLength);
-        if (this.#takeAside(message)) continue;
-        if (message.kind === 'CopyDone') return undefined;
-        if (message.kind !== 'ErrorResponse') return refuse(message);
+    return this.#guard(async () =>
+      (await this.#toNextCopied()) ? this.#channel.cutter.takeBody() : undefined,
+    );
+  }
+
+  /** Goes to the next CopyData, which the cutter shows. False: CopyDone has come. */
+  async #toNextCopied(): Promise<boolean> {
+    for (;;) {
+      if (!(await this.#channel.next())) throw serverLeft();
+      const { cutter } = this.#channel;
+      if (cutter.tag === COPY_DATA_TAG) return true;
+      const message = decodeBackendMessage(cutter.tag, cutter.bytes, cutter.bodyOffset, cutter.bodyLength);
+      if (this.#takeAside(message)) continue;
+      if (message.kind === 'CopyDone') return false;
+      if (message.kind !== 'ErrorResponse') return refuse(message);
+      this.#isCopyingOut = false;
+      return await this.#throw(message.fields);
+    }
+  }
+
+  async #gather(chunkBytes: number): Promise<CopiedChunk> {
+    let bytes = new Uint8Array(chunkBytes);
+    let length = 0;
+    let messages = 0;
+    while (length < chunkBytes) {
+      if (!(await this.#toNextCopied())) {
         this.#isCopyingOut = false;
-        return this.#throw(message.fields);
+        break;
       }
-    });
+      const { cutter } = this.#channel;
+      const end = length + cutter.bodyLength;
+      if (end > bytes.length) {
+        const longer = new Uint8Array(end);
+        longer.set(bytes.subarray(0, length));
+        bytes = longer;
+      }
+      bytes.set(cutter.bytes.subarray(cutter.bodyOffset, cutter.bodyOffset + cutter.bodyLength), length);
+      length = end;
+      messages++;
+    }
+    return { bytes: bytes.subarray(0, length), messages };
   }
 
   #giveUpCopyOut(): void {

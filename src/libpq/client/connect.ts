@@ -16,6 +16,8 @@ export interface ConnectOptions {
   /** Further parameters of the startup packet: `application_name`, `options`, `replication`, settings. */
   readonly parameters?: Readonly<Record<string, string>>;
   readonly password?: PasswordSource;
+  /** Answer a server that asks for a proof by MD5. */
+  readonly isMd5Allowed?: boolean;
   /** Insist on TLS, with a server that is trusted. Without it there is none. */
   readonly tls?: ServerTrust;
   readonly clock: Clock;
@@ -117,7 +119,11 @@ async function logIn(
   parameters.set('user', options.user);
   if (options.database !== undefined) parameters.set('database', options.database);
   connection.send(encodeStartupPacket({ kind: 'Startup', protocolVersion: PROTOCOL_3_0, parameters }));
-  const authentication = new ClientAuthentication(options.password, options.random);
+  const authentication = new ClientAuthentication(
+    options.password,
+    options.random,
+    options.isMd5Allowed === true ? options.user : undefined,
+  );
   let isIn = false;
   for (;;) {
     const message = await client.receive();

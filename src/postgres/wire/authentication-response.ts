@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { MessageReader } from './message-reader.ts';
 import { MessageWriter } from './message-writer.ts';
 
@@ -24,6 +25,13 @@ export function decodePassword(data: Uint8Array): string {
 /** The data of an AuthenticationResponse with a password or token. */
 export function encodePassword(password: string): Uint8Array {
   return new MessageWriter().cString(password).take();
+}
+
+/** The data of an AuthenticationResponse that answers AuthenticationMD5Password (md5_common.c, pg_md5_encrypt). */
+export function encodeMd5Password(password: string, user: string, salt: Uint8Array): Uint8Array {
+  const stored = createHash('md5').update(`${password}${user}`, 'utf8').digest('hex');
+  const answer = createHash('md5').update(stored, 'latin1').update(salt).digest('hex');
+  return encodePassword(`md5${answer}`);
 }
 
 /**

@@ -1,0 +1,89 @@
+import type { TenantId, TimelineId } from '../../base/ids.ts';
+import { type Lsn, parseLsn } from '../../base/lsn.ts';
+import { wholeTenant } from '../../contracts/tenant-shard-id.ts';
+import type { Database } from '../database/database.ts';
+import type { StorageNodes } from './storage-nodes.ts';
+import type { BranchPoint } from './timeline-effects.ts';
+
+export interface PointOwnerDoors {
+  readonly database: Database;
+  readonly nodes: StorageNodes;
+}
+
+interface Beginning {
+  readonly ancestorId: TimelineId;
+  readonly lsn: Lsn;
+}
+
+/**
+ * The timeline that a new one of a row is to begin on. What a timeline was before it left its ancestor is in that one's history:
+ * where the point lies there, the row says so from now on, and this may be repeated. Nobody deletes the ancestor: the timeline
+ * that began on it is there until the row has it, and the row from then on.
+ */
+export async function moveToPointOwner(
+  doors: PointOwnerDoors,
+  { tenantId, timelineId }: { readonly tenantId: TenantId; readonly timelineId: TimelineId },
+  point: BranchPoint,
+  signal: AbortSignal,
+): Promise<TimelineId> {
+  const first = await readAncestor(doors.database, timelineId);
+  let ownerId = first;
+  for (;;) {
+    const beginning = await readBeginning(doors.database, ownerId);
+    if (beginning === undefined) break;
+    if (!(await isBefore(doors, tenantId, ownerId, beginning, point, signal))) break;
+    ownerId = beginning.ancestorId;
+  }
+  if (ownerId !== first) {
+    await doors.database.query((queries) =>
+      queries
+        .updateTable('timelines')
+        .set({ ancestor_timeline_id: ownerId })
+        .where('timeline_id', '=', timelineId)
+        .execute(),
+    );
+  }
+  return ownerId;
+}
+
+async function isBefore(
+  { nodes }: PointOwnerDoors,
+  tenantId: TenantId,
+  timelineId: TimelineId,
+  { lsn }: Beginning,
+  point: BranchPoint,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (point.kind === 'head') return false;
+  if (point.kind === 'lsn') return point.lsn < lsn;
+  const { client } = await nodes.pageserverOf(tenantId);
+  const key = { tenant_shard_id: wholeTenant(tenantId), timeline_id: timelineId };
+  const found = await client.lsnByTimestamp(key, point.timeMs, false, signal);
+  // Where garbage was collected since it began, the ancestor does not know either what was at that time.
+  return found.kind === 'past' && found.lsn <= lsn;
+}
+
+async function readAncestor(database: Database, timelineId: TimelineId): Promise<TimelineId> {
+  const row = await database.query((queries) =>
+    queries
+      .selectFrom('timelines')
+      .where('timeline_id', '=', timelineId)
+      .where('ancestor_timeline_id', 'is not', null)
+      .select('ancestor_timeline_id')
+      .executeTakeFirstOrThrow(),
+  );
+  return row.ancestor_timeline_id as TimelineId;
+}
+
+/** undefined for the first one of a project. */
+async function readBeginning(database: Database, timelineId: TimelineId): Promise<Beginning | undefined> {
+  const row = await database.query((queries) =>
+    queries
+      .selectFrom('timelines')
+      .where('timeline_id', '=', timelineId)
+      .select(['ancestor_timeline_id', 'ancestor_lsn'])
+      .executeTakeFirst(),
+  );
+  if (row === undefined || row.ancestor_timeline_id === null || row.ancestor_lsn === null) return undefined;
+  return { ancestorId: row.ancestor_timeline_id, lsn: parseLsn(row.ancestor_lsn) };
+}
