@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { formatBranch, measureBranch } from './branch.ts';
 import { REDO_INSERTS } from './engine/insert-workload.ts';
 import { measureInsertReads, type ReadResult } from './engine/reads.ts';
 import { formatEngine, measureEngine } from './engine.ts';
@@ -60,6 +61,7 @@ function print(postgres: string, results: Readonly<Record<string, unknown>>, tex
 /** Start sets are made at least so often, since one is short. */
 const STARTS_MIN = 10;
 const COMPUTE_STARTS_MIN = 50;
+const BRANCHES_MIN = 20;
 /** How long pages are read while WAL is taken in, for all depths together. */
 const BUSY_SECONDS = 60;
 
@@ -72,6 +74,7 @@ type Command =
   | 'getpage'
   | 'startset'
   | 'start'
+  | 'branch'
   | 'load';
 
 /** The workloads that any of the commands wants, each once: it is recorded once for both. */
@@ -252,6 +255,13 @@ async function benchStart(): Promise<void> {
   print(result.postgres, { start: result }, formatStart(result));
 }
 
+async function benchBranch(): Promise<void> {
+  const shapes = shapesOf(values.quick ? 1 / 64 : parseNumber('size'), []);
+  const repeats = values.quick ? 1 : Math.max(parseNumber('repeats'), BRANCHES_MIN);
+  const rows = await measureBranch({ shapes, repeats }, progress);
+  print('of the npm package', { branch: rows }, formatBranch(rows));
+}
+
 async function benchLoad(): Promise<void> {
   const isQuick = values.quick;
   const result = await measureLoad(
@@ -277,6 +287,7 @@ const COMMANDS: readonly string[] = [
   'getpage',
   'startset',
   'start',
+  'branch',
   'load',
 ] satisfies Command[];
 const isCommand = (text: string): text is Command => COMMANDS.includes(text);
@@ -292,5 +303,6 @@ if (values.help || positionals.length === 0 || !positionals.every(isCommand)) {
   if (commands.has('getpage')) await benchGetpage();
   if (commands.has('startset')) await benchStartSet();
   if (commands.has('start')) await benchStart();
+  if (commands.has('branch')) await benchBranch();
   if (commands.has('load')) await benchLoad();
 }

@@ -60,13 +60,16 @@ export async function prepareByCompute(
   }
 }
 
-/** The same for any server. */
+/** The same for any server. @param isNew whether it has nothing of this yet */
 export async function fillCluster(
   client: Pick<Client, 'query'>,
   { filledBytes, relations }: ClusterShape,
+  isNew = true,
 ): Promise<void> {
-  await client.query('CREATE TABLE first (id int PRIMARY KEY, value text)');
-  await client.query('INSERT INTO first VALUES (1, $1)', [FIRST_VALUE]);
+  if (isNew) {
+    await client.query('CREATE TABLE first (id int PRIMARY KEY, value text)');
+    await client.query('INSERT INTO first VALUES (1, $1)', [FIRST_VALUE]);
+  }
   if (filledBytes > 0) await fillTable(client, Math.ceil(filledBytes / BLOCK_BYTES));
   if (relations > 0) await createTables(client, relations);
 }

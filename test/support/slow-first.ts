@@ -32,6 +32,7 @@ const SLOW: readonly string[] = [
   'test/compute/shim.test.ts',
   'bench/start.test.ts',
   'bench/load.test.ts',
+  'bench/branch.test.ts',
   'test/docs/documents.test.ts',
   'test/oracle/oracle.test.ts',
   'test/sim/mutants/mutants.test.ts',

@@ -11,6 +11,7 @@ const LOADED_MAX = 4;
 const BRANCHES_MAX = 7;
 const CLIENTS = 2;
 const UNDER_WAY_MAX = 2;
+const SERVE_AGAIN_MS = 200;
 
 export interface WorkFindings {
   lost: number;
@@ -261,10 +262,15 @@ export class BranchWork {
   /** Makes a server for a branch that has none, and looks at it. */
   async #serve(branch: BranchUnderLoad): Promise<ReadonlySet<number>> {
     const { requests, onEvent } = this.#surroundings;
-    const outcome = await requests.createEndpoint(branch.name);
-    // Whoever comes to it asks again for it to be started.
-    if (outcome.kind === 'refused')
+    for (;;) {
+      const outcome = await requests.createEndpoint(branch.name);
+      if (outcome.kind === 'done') break;
       onEvent(`a server for ${branch.name}: ${outcome.code} ${outcome.message}`);
+      // Where it is made and was not started, whoever comes to it asks for that.
+      const primary = await requests.findPrimary(branch.name).catch(() => undefined);
+      if (primary !== undefined) break;
+      await delay(SERVE_AGAIN_MS, undefined, { signal: this.#patience });
+    }
     return await this.#look(branch);
   }
 
