@@ -70,6 +70,8 @@ export class PostgresSource implements WalSource {
   #applyLsn: Lsn | undefined;
   #feedback = NO_HOT_STANDBY_FEEDBACK;
   #isPaused = false;
+  #isStatusDue = false;
+  #isReplyWanted = false;
   #isSlotMade = false;
   #statusTimer: Timer | undefined;
   readonly #retryDelay: RetryDelay;
@@ -148,7 +150,10 @@ export class PostgresSource implements WalSource {
       const ended = Promise.withResolvers<CopyEnd>();
       const receiver: CopyReceiver = {
         onCopyData: (_bytes, offset, length, view) => this.#take(offset, length, view),
-        onCopyEnd: ended.resolve,
+        onCopyEnd: (end) => {
+          this.#stream = undefined;
+          ended.resolve(end);
+        },
       };
       const stream = await client.copyBoth(
         formatReplicationCommand({
@@ -247,8 +252,23 @@ export class PostgresSource implements WalSource {
     stream.pause();
   }
 
-  /** A server believes any position: it is never told one that it has not sent. And 0 means that nothing is known. */
+  /**
+   * Once for all that is to be said in a turn of the loop, and only after what has come was taken: a server that has been told that
+   * all of it is committed says that this is the end, and leaves. Who writes to it then loses what it has said.
+   */
   #sendStatus(isReplyRequested: boolean): void {
+    this.#isReplyWanted ||= isReplyRequested;
+    if (this.#isStatusDue) return;
+    this.#isStatusDue = true;
+    void this.#doors.clock.yieldToOthers().then(() => {
+      this.#isStatusDue = false;
+      this.#writeStatus(this.#isReplyWanted);
+      this.#isReplyWanted = false;
+    });
+  }
+
+  /** A server believes any position: it is never told one that it has not sent. And 0 means that nothing is known. */
+  #writeStatus(isReplyRequested: boolean): void {
     const stream = this.#stream;
     const lsn = Math.min(this.#commitLsn, this.#receivedLsn);
     if (stream === undefined || lsn === INVALID_LSN) return;
