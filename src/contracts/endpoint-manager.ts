@@ -120,3 +120,10 @@ export interface EndpointEvents {
 
 /** How whoever composes the control plane gives it a manager, which then tells the control plane. */
 export type MakeEndpointManager = (events: EndpointEvents) => EndpointManager;
+
+/**
+ * Whether what an endpoint has failed of may be over when the next client comes: storage was away, or somebody who looked for
+ * the end of the branch held an election meanwhile.
+ */
+export const mayPass = ({ kind }: { readonly kind: string }): boolean =>
+  kind === 'unavailable' || kind === 'fenced';

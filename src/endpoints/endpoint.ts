@@ -3,12 +3,13 @@ import type { Lsn } from '../base/lsn.ts';
 import { applySpec } from '../compute/apply-spec.ts';
 import type { Compute } from '../compute/compute.ts';
 import type { ComputeDoors, ComputeOptions } from '../compute/options.ts';
-import type {
-  EndpointEvents,
-  EndpointListen,
-  EndpointRole,
-  EndpointSpec,
-  RunningEndpoint,
+import {
+  type EndpointEvents,
+  type EndpointListen,
+  type EndpointRole,
+  type EndpointSpec,
+  mayPass,
+  type RunningEndpoint,
 } from '../contracts/endpoint-manager.ts';
 import { pause } from '../io/retry-delay.ts';
 import { Turn } from '../io/turn.ts';
@@ -301,7 +302,7 @@ export class Endpoint {
         const { address } = this.#state;
         this.#watching.abort();
         this.#state = { kind: 'stopped' };
-        if (mayPass(error)) await this.#listenAgain(address);
+        if (mayBeOver(error)) await this.#listenAgain(address);
         this.#tell(() => this.#events.onFailed(this.id, error));
       });
     } catch (failure) {
@@ -341,7 +342,7 @@ export class Endpoint {
           const running = await this.#start(spec, AbortSignal.any([waking.signal, this.#life]));
           this.#tell(() => this.#events.onActive(this.id, running));
         } catch (error) {
-          if (mayPass(error) && !waking.signal.aborted && !this.#life.aborted)
+          if (mayBeOver(error) && !waking.signal.aborted && !this.#life.aborted)
             await this.#listenAgain(address);
           throw error;
         }
@@ -370,9 +371,7 @@ export class Endpoint {
   }
 }
 
-/** Whether another start may work: what was away is there again, or whoever has fenced this one has gone. */
-const mayPass = (error: unknown): boolean =>
-  error instanceof VarveError && (error.kind === 'unavailable' || error.kind === 'fenced');
+const mayBeOver = (error: unknown): boolean => error instanceof VarveError && mayPass(error);
 
 /** Whether what runs need not be ended for what is asked for. */
 const isSameServer = (one: EndpointSpec, other: EndpointSpec): boolean =>

@@ -105,6 +105,29 @@ describe('reads of pages', () => {
     expect(await read(reads, pages, 0, 10, 1)).toEqual([10]);
   });
 
+  test('in order are read runs ahead, into memory that is used again when all of it was taken', async () => {
+    const { pages, reads } = open();
+    const numbers = (first: number): number[] =>
+      Array.from({ length: 64 }, (_, index) => (first + index) % 251);
+    expect(await read(reads, pages, 0, 0, 64)).toEqual(numbers(0));
+    expect(pages.asked).toEqual(['3:0+64', '3:64+64', '3:128+64', '3:192+64']);
+    for (let first = 64; first < 64 * 12; first += 64) {
+      // Of somebody who has died, and of whoever has taken its blocks over.
+      const targets = [new Uint8Array(64 * BLOCK_BYTES), new Uint8Array(64 * BLOCK_BYTES)];
+      const both = targets.map((target) => reads.read(0, first, 64, target, signal));
+      const alone = new Uint8Array(64 * BLOCK_BYTES);
+      pages.answer();
+      await both[0];
+      // Takes the memory of a run that is over, if there is some, while the other is not done.
+      const next = reads.read(0, first + 64 * 4, 64, alone, signal);
+      pages.answer();
+      await Promise.all([both[1], next]);
+      for (const target of targets) expect(firstBytes(target)).toEqual(numbers(first));
+      expect(firstBytes(alone)).toEqual(numbers(first + 64 * 4));
+      expect(targets.every((target) => target.at(-1) === (first + 63) % 251)).toBe(true);
+    }
+  });
+
   test('keep no more than so much of what nobody asks for', async () => {
     const { pages, reads } = open();
     for (let block = 0; block < 64 * 70; block += 64) reads.prefetch(0, block, 64);

@@ -25,8 +25,6 @@ interface AheadRun {
   readonly isRead: Promise<boolean>;
   /** Blocks that nobody has asked for yet. */
   unused: number;
-  /** Who copies from its memory, or waits to. */
-  readers: number;
 }
 
 /**
@@ -194,11 +192,9 @@ export class PageReads {
     signal: AbortSignal,
   ): Promise<void> {
     if (run === undefined) return await this.#readNow(content, block, target, signal);
-    run.readers++;
     const isRead = await run.isRead;
     const start = (keyOf(number, block) - run.firstKey) * BLOCK_BYTES;
     if (isRead) target.set(run.bytes.subarray(start, start + target.length));
-    run.readers--;
     this.#use(run, keyOf(number, block), target.length / BLOCK_BYTES);
     if (!isRead) await this.#readNow(content, block, target, signal);
   }
@@ -221,6 +217,7 @@ export class PageReads {
     signal: AbortSignal,
   ): Promise<void> {
     if (content.kind !== 'slru') throw new AssertionError('blocks of a relation are read as a segment');
+    // What reading ahead failed of may be over: it is read now, and whoever asks sees what that fails of.
     const ahead = await this.#segments.get(number)?.catch(() => undefined);
     this.#segments.delete(number);
     const segment = ahead ?? (await this.#pages.readSlruSegment(content.slru, content.segment, signal));
@@ -237,7 +234,7 @@ export class PageReads {
       () => false,
     );
     const firstKey = keyOf(number, block);
-    const run: AheadRun = { firstKey, blocks: count, bytes, isRead, unused: count, readers: 0 };
+    const run: AheadRun = { firstKey, blocks: count, bytes, isRead, unused: count };
     for (let index = 0; index < count; index++) this.#ahead.set(run.firstKey + index, run);
     this.#runs.add(run);
     this.#aheadBlocks += count;
@@ -256,8 +253,8 @@ export class PageReads {
     }
     if (run.unused > 0 || !this.#runs.delete(run)) return;
     this.#aheadBlocks -= run.blocks;
-    if (run.readers === 0 && run.blocks === RUN_BLOCKS_MAX && this.#spare.length < SPARE_BUFFERS_MAX)
-      this.#spare.push(run.bytes);
+    // Whoever else waits for the same blocks copies them in this turn, before anything can be read into the memory.
+    if (run.blocks === RUN_BLOCKS_MAX && this.#spare.length < SPARE_BUFFERS_MAX) this.#spare.push(run.bytes);
   }
 
   #forget(run: AheadRun): void {

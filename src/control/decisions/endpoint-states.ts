@@ -1,5 +1,6 @@
 import { VarveError } from '../../base/errors.ts';
 import type { EndpointState, OperationError } from '../../contracts/control-api.ts';
+import { mayPass } from '../../contracts/endpoint-manager.ts';
 
 /** What somebody wants of an endpoint. */
 export type EndpointRequest = 'start' | 'stop' | 'suspend' | 'restart' | 'delete' | 'wake';
@@ -63,13 +64,6 @@ export function afterRequest(request: EndpointRequest, state: EndpointState): An
     `the endpoint is ${state}: it cannot be told to ${request} until that is over`,
   );
 }
-
-/**
- * Whether what an endpoint has failed of may be over when the next client comes: storage was away, or somebody who looked for
- * the end of the branch held an election meanwhile.
- */
-export const mayPass = ({ kind }: Pick<OperationError, 'kind'>): boolean =>
-  kind === 'unavailable' || kind === 'fenced';
 
 /**
  * What is to be done for an endpoint when the control plane starts: no compute runs then, whatever was written down. What has

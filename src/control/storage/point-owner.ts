@@ -1,18 +1,13 @@
 import type { TenantId, TimelineId } from '../../base/ids.ts';
-import { type Lsn, parseLsn } from '../../base/lsn.ts';
 import { wholeTenant } from '../../contracts/tenant-shard-id.ts';
 import type { Database } from '../database/database.ts';
 import type { StorageNodes } from './storage-nodes.ts';
 import type { BranchPoint } from './timeline-effects.ts';
+import { readBeginning, type TimelineBeginning } from './timeline-rows.ts';
 
 export interface PointOwnerDoors {
   readonly database: Database;
   readonly nodes: StorageNodes;
-}
-
-interface Beginning {
-  readonly ancestorId: TimelineId;
-  readonly lsn: Lsn;
 }
 
 /**
@@ -50,7 +45,7 @@ async function isBefore(
   { nodes }: PointOwnerDoors,
   tenantId: TenantId,
   timelineId: TimelineId,
-  { lsn }: Beginning,
+  { lsn }: TimelineBeginning,
   point: BranchPoint,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -73,17 +68,4 @@ async function readAncestor(database: Database, timelineId: TimelineId): Promise
       .executeTakeFirstOrThrow(),
   );
   return row.ancestor_timeline_id as TimelineId;
-}
-
-/** undefined for the first one of a project. */
-async function readBeginning(database: Database, timelineId: TimelineId): Promise<Beginning | undefined> {
-  const row = await database.query((queries) =>
-    queries
-      .selectFrom('timelines')
-      .where('timeline_id', '=', timelineId)
-      .select(['ancestor_timeline_id', 'ancestor_lsn'])
-      .executeTakeFirst(),
-  );
-  if (row === undefined || row.ancestor_timeline_id === null || row.ancestor_lsn === null) return undefined;
-  return { ancestorId: row.ancestor_timeline_id, lsn: parseLsn(row.ancestor_lsn) };
 }

@@ -1,5 +1,6 @@
 import type { TenantId, TimelineId } from '../../base/ids.ts';
-import type { Queries } from '../database/database.ts';
+import { type Lsn, parseLsn } from '../../base/lsn.ts';
+import type { Database, Queries } from '../database/database.ts';
 import { type Candidate, place } from '../decisions/placement.ts';
 
 /** Of a timeline whose safekeepers have never changed. */
@@ -79,4 +80,31 @@ export async function insertTimeline(change: Queries, timeline: NewTimelineRow):
       safekeeper_ids: safekeepers === 0 ? [] : await pickSafekeepers(change, safekeepers),
     })
     .execute();
+}
+
+/** Where a timeline begins on another one. */
+export interface TimelineBeginning {
+  readonly tenantId: TenantId;
+  readonly ancestorId: TimelineId;
+  readonly lsn: Lsn;
+}
+
+/** undefined for the first timeline of a project, and for one that is not made yet. */
+export async function readBeginning(
+  database: Database,
+  timelineId: TimelineId,
+): Promise<TimelineBeginning | undefined> {
+  const row = await database.query((queries) =>
+    queries
+      .selectFrom('timelines')
+      .where('timeline_id', '=', timelineId)
+      .select(['tenant_id', 'ancestor_timeline_id', 'ancestor_lsn'])
+      .executeTakeFirst(),
+  );
+  if (row === undefined || row.ancestor_timeline_id === null || row.ancestor_lsn === null) return undefined;
+  return {
+    tenantId: row.tenant_id,
+    ancestorId: row.ancestor_timeline_id,
+    lsn: parseLsn(row.ancestor_lsn),
+  };
 }

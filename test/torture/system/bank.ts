@@ -44,6 +44,7 @@ export async function enter(url: string): Promise<Client> {
 
 /** Closes it, and waits for nobody: a server that is stopped says nothing. */
 export function leave(client: Client): void {
+  // It is cut off below, and says so.
   void client.end().catch(() => undefined);
   (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }

@@ -252,6 +252,7 @@ export class BranchWork {
   async #move(branch: BranchUnderLoad, random: SeededRandom): Promise<void> {
     const { requests } = this.#surroundings;
     const what = random.pick(['suspend', 'restart'] as const);
+    // While nobody answers there is nothing to move.
     const endpoint = await requests.findPrimary(branch.name).catch(() => undefined);
     if (endpoint === undefined) return;
     const outcome = await requests.moveEndpoint(endpoint.id, what);
@@ -267,6 +268,7 @@ export class BranchWork {
       if (outcome.kind === 'done') break;
       onEvent(`a server for ${branch.name}: ${outcome.code} ${outcome.message}`);
       // Where it is made and was not started, whoever comes to it asks for that.
+      // Where nobody answers it is asked for again.
       const primary = await requests.findPrimary(branch.name).catch(() => undefined);
       if (primary !== undefined) break;
       await delay(SERVE_AGAIN_MS, undefined, { signal: this.#patience });
